@@ -1,0 +1,1 @@
+"""Running the platform: demo supervisor, worker, backup and system checks. No study data."""
