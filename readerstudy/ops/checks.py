@@ -8,13 +8,13 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Tags, Warning, register
+from django.core.checks import CheckMessage, Warning, register
 
 # SQLite before 3.51.3 has a very rare race of two connections that can harm a WAL database.
 FIXED_SQLITE = (3, 51, 3)
 
 
-@register(Tags.database)
+@register(deploy=True)
 def check_sqlite_version(
     app_configs: Sequence[AppConfig] | None, **kwargs: Any
 ) -> list[CheckMessage]:
