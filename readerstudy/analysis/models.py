@@ -1,0 +1,1 @@
+"""Results of trials: statistics, figures, the report and the export bundle."""

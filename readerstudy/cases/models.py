@@ -1,0 +1,104 @@
+"""Candidates for the trials (real lesions and synthetic ones) and their blinded renditions."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.db import models
+
+
+class SynthesisRun(models.Model):
+    """One request for synthetic lesions; the work is done by a job, lesion by lesion."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    generator = models.CharField(max_length=40, default="textural")
+    parameters = models.JSONField(default=dict)
+    seed = models.BigIntegerField()
+    volumes = models.ManyToManyField("library.Volume", related_name="synthesis_runs")
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, related_name="+")
+    requested = models.PositiveIntegerField()
+    made = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.generator} x {self.requested} (seed {self.seed})"
+
+
+class Rendition(models.Model):
+    """The blinded bytes of one case as a browser gets them.
+
+    Nothing in this table depends on whether the lesion is real, and it holds no key to a table
+    that does: `Candidate` points here, never the other way.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    organ = models.CharField(max_length=40)
+    frames = models.PositiveIntegerField()
+    rows = models.PositiveIntegerField()
+    columns = models.PositiveIntegerField()
+    spacing = models.JSONField(help_text="row and column spacing in mm, rounded")
+    slice_spacing = models.FloatField(help_text="mm, rounded")
+    marker = models.JSONField(help_text="[[x0, x1], [y0, y1], [z0, z1]] in rendition voxels")
+    start_slice = models.PositiveIntegerField()
+    bucket_bytes = models.PositiveIntegerField()
+    rule = models.JSONField(default=dict)
+    sha256 = models.CharField(max_length=64)
+    built_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Candidate(models.Model):
+    """A lesion that may become a case: a real one, or one made by a synthesis run."""
+
+    class Kind(models.TextChoices):
+        REAL = "real"
+        SYNTHETIC = "synthetic"
+
+    class State(models.TextChoices):
+        PENDING = "pending"
+        ACCEPTED = "accepted"
+        REJECTED = "rejected"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    volume = models.ForeignKey("library.Volume", on_delete=models.PROTECT, related_name="candidates")
+    kind = models.CharField(max_length=10, choices=Kind)
+    organ = models.CharField(max_length=40)
+    lesion_index = models.PositiveIntegerField(default=0)
+    run = models.ForeignKey(
+        SynthesisRun, on_delete=models.PROTECT, null=True, related_name="candidates"
+    )
+    attempt = models.PositiveIntegerField(default=0)
+    seed = models.BigIntegerField(null=True)
+    center = models.JSONField(help_text="x, y, z voxel index")
+    bbox = models.JSONField(help_text="[[x0, x1], [y0, y1], [z0, z1]], half open")
+    diameter_mm = models.FloatField(help_text="of the sphere of equal volume")
+    volume_ml = models.FloatField()
+    contrast_hu = models.FloatField(help_text="mean of the lesion minus mean of its surroundings")
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    reason = models.CharField(max_length=300, blank=True)
+    provenance = models.JSONField(default=dict)
+    verdict = models.JSONField(default=dict)
+    patch_sha256 = models.CharField(max_length=64, blank=True)
+    rendition = models.OneToOneField(
+        Rendition, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    curated_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+    curated_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["created_at", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.organ} lesion of {self.diameter_mm:.0f} mm"

@@ -1,0 +1,7 @@
+"""JSON for the reading page."""
+
+from __future__ import annotations
+
+from ninja import Router
+
+router = Router(tags=["reading"])
