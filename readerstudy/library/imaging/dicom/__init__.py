@@ -1,0 +1,1 @@
+"""DICOM CT: headers of single files, stacks of slices, pixels."""
