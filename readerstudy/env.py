@@ -55,6 +55,8 @@ def database(url: str, data_dir: Path) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": data_dir / "db.sqlite3",
+            # A file in tests too: shared in-memory databases lock differently.
+            "TEST": {"NAME": data_dir / "test.sqlite3"},
             "OPTIONS": {
                 "timeout": 20,
                 "transaction_mode": "IMMEDIATE",
