@@ -6,7 +6,12 @@ from readerstudy.errors import UserError
 
 
 class ImagingError(UserError):
-    """The data cannot be used; ``str(error)`` is one sentence saying what, where, what to do."""
+    """The data cannot be used; ``str(error)`` is one sentence saying what, where, what to do.
+
+    ``series_uid`` is set when a broken file could still say which DICOM series it belongs to.
+    """
+
+    series_uid: str = ""
 
 
 class GeometryError(ImagingError):

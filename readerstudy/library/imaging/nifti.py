@@ -63,10 +63,6 @@ class NiftiFile:
             ) from None
         self.geometry = _geometry(self._image)
 
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return np.dtype(self._image.get_data_dtype())
-
     def stored(self) -> npt.NDArray[np.generic]:
         """Stored values ``(z, y, x)``, before slope and intercept.
 
@@ -108,7 +104,7 @@ class NiftiFile:
             )
         return VolumeData(hu, self.geometry)
 
-    def labels(self) -> npt.NDArray[np.int64] | None:
+    def labels(self) -> list[int] | None:
         """The sorted nonzero values when the file can be a label map, else None.
 
         A label map holds at most 256 whole numbers from 0 to 65,535 and at least one above 0.
@@ -116,18 +112,20 @@ class NiftiFile:
         Raises:
             ImagingError: the values cannot be read.
         """
-        if self.dtype.kind == "i" and self.dtype.itemsize == 1:
-            return None
         stored = self.stored()
         slope, intercept = self.scaling()
         low, high = _ends(stored)
         if not (low * slope + intercept >= 0 and 0 < high * slope + intercept <= 65_535):
             return None
-        values = np.unique(stored).astype(np.float64) * slope + intercept
-        if len(values) > 256 or not np.array_equal(values, np.rint(values)):
+        found: set[float] = set()
+        for plane in stored:
+            found.update(np.unique(plane).tolist())
+            if len(found) > 256:
+                return None
+        values = np.array(sorted(found), dtype=np.float64) * slope + intercept
+        if not np.array_equal(values, np.rint(values)):
             return None
-        whole = values.astype(np.int64)
-        return whole[whole != 0]
+        return [int(value) for value in values if value != 0]
 
     def removed(self) -> list[str]:
         """Names of free-text header fields that hold something and are left behind."""

@@ -59,10 +59,8 @@ def open_dicom(path: Path, *, pixels: bool) -> FileDataset:
 
 def transfer_syntax(dataset: Dataset) -> UID:
     """The transfer syntax, implicit little endian for files from before Part 10."""
-    meta = getattr(dataset, "file_meta", None)
-    return UID(
-        str(meta.get("TransferSyntaxUID", "1.2.840.10008.1.2")) if meta else "1.2.840.10008.1.2"
-    )
+    meta = getattr(dataset, "file_meta", None) or {}
+    return UID(str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
 
 
 def _is_deflated(path: Path) -> bool:

@@ -85,7 +85,7 @@ def read_header(path: Path, name: str) -> list[CtSlice] | MaskFile:
         if kind in SEGMENTATION:
             return MaskFile(path, name, "seg", str(dataset.get("FrameOfReferenceUID", "")))
         if kind == RTSTRUCT:
-            return MaskFile(path, name, "rtstruct", _rtstruct_frame(dataset))
+            return MaskFile(path, name, "rtstruct", rtstruct_frame(dataset))
         _leave_aside(dataset, kind)
         enhanced = kind in ENHANCED_CT
         rows, columns, frames = _matrix(dataset, enhanced)
@@ -96,10 +96,20 @@ def read_header(path: Path, name: str) -> list[CtSlice] | MaskFile:
             _slice(dataset, path, name, index, (rows, columns, frames), notes, enhanced)
             for index in range(frames)
         ]
-    except (ImagingError, LeftAside):
+    except LeftAside:
         raise
-    except Exception:  # noqa: BLE001 - pydicom parses values late; a bad one can raise anything
-        raise ImagingError("its header holds a value that cannot be read") from None
+    except Exception as error:  # noqa: BLE001 - pydicom parses late; a bad value can raise anything
+        known = isinstance(error, ImagingError)
+        told = error if known else ImagingError("its header holds a value that cannot be read")
+        told.series_uid = _series(dataset)
+        raise told from None
+
+
+def _series(dataset: Dataset) -> str:
+    try:
+        return str(dataset.get("SeriesInstanceUID", ""))
+    except Exception:  # noqa: BLE001 - broken: then it is unknown
+        return ""
 
 
 def _leave_aside(dataset: Dataset, kind: str) -> None:
@@ -135,7 +145,7 @@ def _matrix(dataset: Dataset, enhanced: bool) -> tuple[int, int, int]:
     if int(dataset.get("SamplesPerPixel", 1)) != 1 or not str(
         dataset.get("PhotometricInterpretation", "MONOCHROME2")
     ).startswith("MONOCHROME"):
-        raise ImagingError("it is a color image; CT numbers (HU) have one gray value per pixel")
+        raise LeftAside("a color image (a screenshot or rendering), not a CT slice")
     if str(dataset.get("PhotometricInterpretation", "MONOCHROME2")) == "MONOCHROME1":
         raise ImagingError("its gray scale is inverted (MONOCHROME1), so it holds no HU")
     if not (0 < rows <= MAX_SIDE and 0 < columns <= MAX_SIDE):
@@ -283,7 +293,7 @@ def _warnings(dataset: Dataset) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _rtstruct_frame(dataset: Dataset) -> str:
+def rtstruct_frame(dataset: Dataset) -> str:
     if dataset.get("FrameOfReferenceUID"):
         return str(dataset.FrameOfReferenceUID)
     for item in dataset.get("ReferencedFrameOfReferenceSequence") or []:
