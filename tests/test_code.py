@@ -1,0 +1,34 @@
+"""Tests about the code base itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+HEAVY = ("torch", "monai", "scipy", "statsmodels", "matplotlib", "nibabel", "highdicom", "pandas")
+
+
+def test_O12_the_web_path_imports_no_heavy_library():
+    """After a first request in a fresh process none of the heavy libraries is loaded."""
+    program = (
+        "import sys, django; django.setup()\n"
+        "from django.test import Client\n"
+        "from django.urls import get_resolver\n"
+        "get_resolver().url_patterns\n"
+        "assert Client().get('/accounts/signup/').status_code == 200\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT,
+        env=environment(), check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def environment() -> dict[str, str]:
+    import os
+
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "readerstudy.settings"}
