@@ -1,9 +1,8 @@
-"""What every response passes through: default deny, session limits, headers, errors in a sentence."""
+"""What every response passes through: default deny, session limits, headers, error sentences."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.contrib.auth.middleware import LoginRequiredMiddleware
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 
 from readerstudy.errors import UserError
 
@@ -50,7 +50,9 @@ class SecurityHeadersMiddleware:
         response.setdefault("X-Content-Type-Options", "nosniff")
         response.setdefault("Referrer-Policy", "same-origin")
         response.setdefault("Cross-Origin-Resource-Policy", "same-origin")
-        if response.get("Content-Type", "").startswith(("text/javascript", "application/javascript")):
+        if response.get("Content-Type", "").startswith(
+            ("text/javascript", "application/javascript")
+        ):
             response["Content-Security-Policy"] = SCRIPT_CSP
         return response
 
@@ -78,7 +80,7 @@ class SessionAgeMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated:
-            now = int(time.time())
+            now = int(timezone.now().timestamp())
             started = request.session.setdefault("started", now)
             seen = request.session.get("seen", now)
             too_old = now - started > settings.SESSION_COOKIE_AGE

@@ -208,7 +208,10 @@ CONTENT_SECURITY_POLICY = {
 
 STATIC_URL = "static/"
 STATIC_ROOT = Path(env("READERSTUDY_STATIC_ROOT", str(DATA_DIR / "static")))
-STATICFILES_DIRS = [BASE_DIR / "static" / "site", ("viewer", BASE_DIR / "static" / "viewer" / "dist")]
+STATICFILES_DIRS = [
+    BASE_DIR / "static" / "site",
+    ("viewer", BASE_DIR / "static" / "viewer" / "dist"),
+]
 # The demo serves straight from the sources; production compresses once with collectstatic.
 WHITENOISE_USE_FINDERS = env_bool("READERSTUDY_STATIC_FROM_SOURCE", DEMO)
 WHITENOISE_IMMUTABLE_FILE_TEST = r"^.*/static/viewer/assets/.+-[\w-]{8,}\.\w+$"

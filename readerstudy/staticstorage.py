@@ -1,4 +1,4 @@
-"""Static files of production: hashed and compressed once; the viewer's own hashes are left alone."""
+"""Static files of production: hashed and compressed once, but for the viewer's own hashes."""
 
 from __future__ import annotations
 

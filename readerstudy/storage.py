@@ -1,4 +1,4 @@
-"""Files under the data directory: where they are, and how they are written (beside, then renamed)."""
+"""Files under the data directory: where they are; written beside, then renamed."""
 
 from __future__ import annotations
 

@@ -12,7 +12,9 @@ from readerstudy.api import api
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
-    path("favicon.ico", login_not_required(lambda request: HttpResponse(status=204)), name="favicon"),
+    path(
+        "favicon.ico", login_not_required(lambda request: HttpResponse(status=204)), name="favicon"
+    ),
     path("accounts/", include("allauth.urls")),
     path("people/", include("readerstudy.accounts.urls")),
     path("jobs/", include("readerstudy.jobs.urls")),

@@ -54,5 +54,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _error(
-        request, 403, "This form was open for too long or in two sign-ins; reload the page and send it again."
+        request,
+        403,
+        "This form was open for too long or in two sign-ins; reload the page and send it again.",
     )

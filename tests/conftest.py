@@ -162,7 +162,9 @@ CHROMIUM_ARGS = [
 def browser() -> Iterator[Any]:
     """The system's Chromium; skips naming the package, and fails in CI, when there is none."""
     if CHROMIUM is None:
-        reason = "no Chromium found: install Debian's package chromium (or set READERSTUDY_CHROMIUM)"
+        reason = (
+            "no Chromium found: install Debian's package chromium (or set READERSTUDY_CHROMIUM)"
+        )
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)

@@ -74,7 +74,9 @@ def test_O9_no_page_script_or_style_names_an_external_host():
 
 
 def test_no_template_has_inline_script_or_style():
-    inline = re.compile(r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son(?:click|load|change|input)=", re.I)
+    inline = re.compile(
+        r"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son(?:click|load|change|input)=", re.IGNORECASE
+    )
     offenders = [
         f"{path}: {match.group(0)}"
         for path in (ROOT / "templates").rglob("*.html")

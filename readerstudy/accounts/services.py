@@ -126,7 +126,9 @@ def accept_invitation(token: str, password: str) -> User:
     return user
 
 
-def update_profile(user: User, *, display_name: str, experience_years: int | None, specialty: str) -> None:
+def update_profile(
+    user: User, *, display_name: str, experience_years: int | None, specialty: str
+) -> None:
     with transaction.atomic():
         user.display_name = display_name.strip()
         user.experience_years = experience_years

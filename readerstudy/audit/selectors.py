@@ -44,7 +44,9 @@ def verify(chain: str, expected_head: tuple[int, str] | None = None) -> Fault | 
         previous, expected_seq = event.hash, expected_seq + 1
     last = (expected_seq - 1, previous)
     if head(chain) != last:
-        return Fault(chain, last[0], f"the last event is {last[0]}, but the head says {head(chain)[0]}")
+        return Fault(
+            chain, last[0], f"the last event is {last[0]}, but the head says {head(chain)[0]}"
+        )
     if expected_head is not None:
         stored = AuditEvent.objects.filter(chain=chain, seq=expected_head[0]).first()
         if expected_head[0] and (stored is None or stored.hash != expected_head[1]):

@@ -133,9 +133,7 @@ class Context:
         return self._job.created_by
 
     def _update(self, **fields: Any) -> None:
-        mine = Job.objects.filter(
-            pk=self._job.pk, state=State.RUNNING, attempts=self._job.attempts
-        )
+        mine = Job.objects.filter(pk=self._job.pk, state=State.RUNNING, attempts=self._job.attempts)
         if not mine.update(lease_until=lease(), **fields):
             raise JobFenced(f"attempt {self._job.attempts} of job {self._job.pk} was superseded")
 

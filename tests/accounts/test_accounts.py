@@ -57,7 +57,10 @@ def test_S10_an_external_next_address_is_ignored(reader):
 def test_sign_up_is_closed(db):
     page = Client().get("/accounts/signup/")
     assert b"invitation" in page.content
-    Client().post("/accounts/signup/", {"email": "x@example.org", "password1": PASSWORD, "password2": PASSWORD})
+    Client().post(
+        "/accounts/signup/",
+        {"email": "x@example.org", "password1": PASSWORD, "password2": PASSWORD},
+    )
     assert not User.objects.exists()
 
 

@@ -61,7 +61,9 @@ def test_O2_two_workers_never_claim_one_job(coordinator):
     assert claim(str(job.pk)) is None
 
 
-def test_O3_a_job_that_keeps_crashing_ends_with_a_sentence_without_the_detail(coordinator, run_jobs):
+def test_O3_a_job_that_keeps_crashing_ends_with_a_sentence_without_the_detail(
+    coordinator, run_jobs
+):
     enqueue("test.count", {"upto": 2, "fail_at": 1}, actor=coordinator)
     run_jobs()
     Job.objects.update(not_before=None)
