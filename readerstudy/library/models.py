@@ -29,6 +29,11 @@ class Volume(models.Model):
     origin_format = models.CharField(
         max_length=8, choices=[("dicom", "DICOM"), ("nifti", "NIfTI"), ("phantom", "Phantom")]
     )
+    frame_code = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="Keyed code of the DICOM frame of reference: masks of another scan are refused.",
+    )
     report = models.JSONField(default=dict, help_text="What de-identification removed.")
     warnings = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -71,21 +76,37 @@ class Mask(models.Model):
 
 
 class Upload(models.Model):
-    """Files being received from a browser, in chunks that survive a reload."""
+    """Files on their way in from a browser, in chunks that survive a reload.
+
+    The files hold patient data: they are deleted once imported, when discarded, and after a day
+    without activity, and their names (which may hold a name) go with them.
+    """
 
     class State(models.TextChoices):
         RECEIVING = "receiving"
-        QUEUED = "queued"
+        CHECKING = "checking"
+        REVIEW = "review"
+        IMPORTING = "importing"
         DONE = "done"
         FAILED = "failed"
-        CANCELLED = "cancelled"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVING)
-    options = models.JSONField(default=dict)
+    volume = models.ForeignKey(
+        Volume,
+        on_delete=models.CASCADE,
+        null=True,
+        related_name="+",
+        help_text="Set when masks are added to a volume that is already here.",
+    )
+    options = models.JSONField(default=dict, help_text="What the person said about the files.")
+    findings = models.JSONField(default=dict, help_text="What looking at the files found.")
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
     job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
+    active_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created_at"]
@@ -95,14 +116,15 @@ class Upload(models.Model):
 
 
 class UploadFile(models.Model):
+    """One file of an upload; on disk it is called by its primary key, never by its name."""
+
     upload = models.ForeignKey(Upload, on_delete=models.CASCADE, related_name="files")
     name = models.CharField(max_length=500, help_text="Path relative to the dropped folder.")
     size = models.BigIntegerField()
     received = models.BigIntegerField(default=0)
-    error = models.CharField(max_length=500, blank=True)
 
     class Meta:
-        ordering = ["name"]
+        ordering = ["id"]
         constraints = [models.UniqueConstraint(fields=["upload", "name"], name="upload_file_once")]
 
     def __str__(self) -> str:
