@@ -3,11 +3,11 @@
 
     demo    install once, then start the platform with demo data on http://127.0.0.1:8000
     test    install once, then run the whole test suite (further words go to pytest)
-    check   formatter, linters, types, arrows between the rooms, migrations, deployment checks
-    ci      check, then test
-    format  rewrite the code the way `check` wants it
+    lint    formatter, linters, types, arrows between the rooms, migrations, deployment checks
+    ci      lint, then test
+    format  rewrite the code the way `lint` wants it
     lock    write constraints.txt from pyproject.toml
-    manage  run a command of manage.py (`python3 dev.py manage help`)
+    manage  run a command of manage.py, on the demo's data if there is no other installation
     install make .venv with the runtime packages (`install test`: with the test tools) and stop
 
 The environment lives in .venv beside this file. READERSTUDY_TORCH_INDEX chooses where PyTorch
@@ -310,18 +310,19 @@ def environment() -> dict[str, str]:
     return environ
 
 
+def demo_mode(environ: dict[str, str]) -> dict[str, str]:
+    """Where a demo has run and no other installation is set up, commands are about the demo."""
+    if environ.get("READERSTUDY_SECRET_KEY") or environ.get("READERSTUDY_SECRET_KEY_FILE"):
+        return {}
+    data = Path(environ.get("READERSTUDY_DATA_DIR") or ROOT / "var")
+    return {"READERSTUDY_DEMO": "1"} if (data / "demo-secret-key").exists() else {}
+
+
 def become(arguments: Sequence[str], environ: dict[str, str]) -> NoReturn:
     """Replace this process, so that Ctrl-C and exit status are the command's own."""
     sys.stdout.flush()
     os.chdir(ROOT)
     os.execve(PYTHON, [str(PYTHON), *arguments], environ)  # noqa: S606  no shell is wanted
-
-
-def test_environment() -> dict[str, str]:
-    """Settings of the tests: a key that protects nothing, and data in throw-away folders."""
-    environ = environment()
-    environ.setdefault("READERSTUDY_SECRET_KEY", "tests-only-" + "0" * 50)
-    return environ
 
 
 def pytest_arguments(extra: Sequence[str], cores: int) -> list[str]:
@@ -344,7 +345,7 @@ CHECKS: list[tuple[str, list[str]]] = [
 ]
 
 
-def check() -> None:
+def lint() -> None:
     """Run every check, then say which failed. Raises Problem."""
     failed = []
     for name, command in CHECKS:
@@ -399,15 +400,15 @@ def main(arguments: Sequence[str]) -> None:
         become(["manage.py", "demo", *extra], environment() | {"READERSTUDY_DEMO": "1"})
     elif command == "manage":
         install("runtime")
-        become(["manage.py", *extra], environment())
+        become(["manage.py", *extra], environment() | demo_mode(dict(os.environ)))
     elif command == "test":
         install("test")
-        become(pytest_arguments(extra, os.cpu_count() or 1), test_environment())
-    elif command in ("check", "ci"):
+        become(pytest_arguments(extra, os.cpu_count() or 1), environment())
+    elif command in ("lint", "ci"):
         install("test")
-        check()
+        lint()
         if command == "ci":
-            become(pytest_arguments(extra, os.cpu_count() or 1), test_environment())
+            become(pytest_arguments(extra, os.cpu_count() or 1), environment())
     elif command == "format":
         install("test")
         subprocess.run([str(PYTHON), "-m", "ruff", "check", "--fix", "."], cwd=ROOT, check=False)
