@@ -9,7 +9,7 @@ import uuid
 
 from django.db import models
 
-# value: (verdict, confidence, label)
+# For each rating its verdict, its confidence and the default label.
 RATINGS = {
     1: ("real", 3, "Definitely real"),
     2: ("real", 2, "Probably real"),
@@ -39,7 +39,7 @@ class Consent(models.Model):
 
 
 class Sitting(models.Model):
-    """A stretch of reading between two breaks. It ends when a break is due or the reader is away."""
+    """A stretch of reading between two breaks, ended by a due break or a long absence."""
 
     membership = models.ForeignKey(
         "trials.Membership", on_delete=models.CASCADE, related_name="sittings"

@@ -1,0 +1,294 @@
+"""All writes of the reading room. Each checks, acts in one transaction and logs one audit event."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from readerstudy.audit.services import canonical, record, trial_chain
+from readerstudy.trials.models import Assignment, Membership
+
+from . import selectors
+from .errors import (
+    AlreadyAnswered,
+    ConsentMissing,
+    ConsentTextChanged,
+    NotYourCase,
+    OutOfOrder,
+    TrialNotReadable,
+)
+from .models import RATINGS, Consent, Judgment, Reading, Sitting
+from .protocol import Protocol, break_is_due, consent_sha256, protocol_of
+from .selectors import Place, place_of
+from .telemetry import Telemetry, clean_draft, clean_text
+
+
+def _locked(membership: Membership) -> Membership:
+    """The membership as it stands now, locked: one reader's writes happen one after the other."""
+    locked: Membership = (
+        Membership.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("trial__active_protocol")
+        .get(pk=membership.pk)
+    )
+    return locked
+
+
+def _require_open(membership: Membership) -> Protocol:
+    """Raises NotAllowed unless the reader may read this trial now."""
+    if membership.valid_to is not None:
+        raise TrialNotReadable("ended")
+    if selectors.trial_state(membership.trial) != "open":
+        raise TrialNotReadable(membership.trial.state)
+    protocol = protocol_of(membership.trial)
+    if not selectors.has_consent(membership, protocol):
+        raise ConsentMissing
+    return protocol
+
+
+def _log(membership: Membership, action: str, obj: Any, **data: Any) -> None:
+    record(
+        membership.user,
+        action,
+        obj,
+        chain=trial_chain(membership.trial.slug),
+        data={"reader": membership.code, **data},
+    )
+
+
+def give_consent(membership: Membership, text_sha256: str) -> Consent:
+    """Store that the reader agreed to the text they were shown.
+
+    Raises TrialNotReadable when the trial is not open and ConsentTextChanged when the text shown
+    is no longer the protocol's.
+    """
+    with transaction.atomic():
+        membership = _locked(membership)
+        if selectors.trial_state(membership.trial) != "open":
+            raise TrialNotReadable(membership.trial.state)
+        if text_sha256 != consent_sha256(protocol_of(membership.trial)):
+            raise ConsentTextChanged
+        consent, made = Consent.objects.get_or_create(
+            membership=membership, text_sha256=text_sha256
+        )
+        if made:
+            _log(membership, "reading.consented", consent, text_sha256=text_sha256)
+    return consent
+
+
+def go_on(membership: Membership, *, now: datetime | None = None) -> Place:
+    """The reader goes on after the practice cases or after a break: a new sitting starts."""
+    now = now or timezone.now()
+    with transaction.atomic():
+        membership = _locked(membership)
+        _require_open(membership)
+        place = place_of(membership, now=now)
+        if place.state in {"practice_done", "break"}:
+            following = selectors.unanswered(membership).first()
+            if following is not None:
+                sitting = Sitting.objects.create(
+                    membership=membership, phase=following.phase, started_at=now, last_at=now
+                )
+                _log(membership, "reading.went_on", sitting, after=place.state)
+                place = place_of(membership, now=now)
+    return place
+
+
+def hand_out(membership: Membership, *, now: datetime | None = None) -> Place:
+    """Where the reader stands, with the current case and the one ahead noted as handed out."""
+    now = now or timezone.now()
+    place = place_of(membership, now=now)
+    if place.current is None:
+        return place
+    with transaction.atomic():
+        membership = _locked(membership)
+        place = place_of(membership, now=now)
+        if place.current is not None:
+            served = _note_handed_out(place, place.current, now)
+            _log(
+                membership,
+                "reading.served",
+                served,
+                phase=place.current.phase,
+                position=place.current.position,
+                times=served.served_count,
+            )
+    return place
+
+
+def _note_handed_out(place: Place, current: Assignment, now: datetime) -> Reading:
+    """Write down that `current` is on the reader's screen and `ahead` is being prefetched."""
+    if place.ahead is not None and not hasattr(place.ahead, "reading"):
+        Reading.objects.create(assignment=place.ahead, handed_out_at=now)
+    reading: Reading = getattr(current, "reading", None) or Reading(
+        assignment=current, handed_out_at=now
+    )
+    reading.first_served_at = reading.first_served_at or now
+    reading.last_seen_at = now
+    reading.served_count += 1
+    reading.save()
+    return reading
+
+
+def save_draft(membership: Membership, token: str, draft: Any) -> None:
+    """Keep what the reader has typed for the current case, to be there after a reload.
+
+    Best effort by contract: an answered case keeps its judgment and the draft is dropped.
+    Drafts are not audited: they are no answer, and one is written every few seconds.
+    """
+    with transaction.atomic():
+        membership = _locked(membership)
+        _require_open(membership)
+        updated = Reading.objects.filter(
+            assignment__membership=membership, assignment__token=token
+        ).update(draft=clean_draft(draft), last_seen_at=timezone.now())
+        if not updated:
+            raise NotYourCase
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the reader decided. `telemetry` is how they came to it, already cleaned."""
+
+    client_uuid: uuid.UUID
+    token: str
+    rating: int
+    comment: str
+    cues: list[str]
+    telemetry: Telemetry
+
+
+def store_judgment(
+    membership: Membership, answer: Answer, *, now: datetime | None = None
+) -> tuple[Judgment, Place]:
+    """Store one answer, once, and say what comes next.
+
+    The same `client_uuid` for the same case again returns the stored judgment, whatever has
+    happened to the trial since. Raises AlreadyAnswered when the case has another answer,
+    OutOfOrder when an earlier case has none, NotAllowed when the reader may not read now.
+    """
+    try:
+        return _store(membership, answer, now or timezone.now())
+    except IntegrityError:
+        # Another reader's answer took this UUID in the same instant: only a forged one can.
+        raise AlreadyAnswered from None
+
+
+def _store(membership: Membership, answer: Answer, now: datetime) -> tuple[Judgment, Place]:
+    with transaction.atomic():
+        membership = _locked(membership)
+        assignment = (
+            Assignment.objects.select_related("reading", "judgment", "case__rendition")
+            .filter(membership=membership, token=answer.token)
+            .first()
+        )
+        if assignment is None:
+            raise NotYourCase
+        stored: Judgment | None = getattr(assignment, "judgment", None)
+        if stored is not None:
+            if stored.client_uuid != answer.client_uuid:
+                raise AlreadyAnswered(stored.rating)
+            return stored, _next_place(membership, now)
+        _require_open(membership)
+        if selectors.stored_judgment(answer.client_uuid) is not None:
+            raise AlreadyAnswered
+        _require_turn(membership, assignment)
+        judgment = _write(assignment, answer, now)
+        _count_in_sitting(membership, assignment, judgment.server_first_served_at, now)
+        place = _next_place(membership, now)
+        _log(
+            membership,
+            "reading.judged",
+            judgment,
+            phase=assignment.phase,
+            position=assignment.position,
+            flags=judgment.flags,
+            answer_sha256=answer_digest(judgment),
+            served=place.current.position if place.current else None,
+        )
+    return judgment, place
+
+
+def _require_turn(membership: Membership, assignment: Assignment) -> None:
+    """Only the first unanswered position can be answered, and only once it was handed out."""
+    if not hasattr(assignment, "reading"):
+        raise NotYourCase
+    earlier = Assignment.objects.filter(
+        membership=membership, position__lt=assignment.position, judgment__isnull=True
+    )
+    if earlier.exists():
+        raise OutOfOrder
+
+
+def _write(assignment: Assignment, answer: Answer, now: datetime) -> Judgment:
+    reading: Reading = assignment.reading
+    verdict, confidence, _ = RATINGS[answer.rating]
+    seen = answer.telemetry
+    # An answer from the browser's queue may arrive before its case was ever "current" here:
+    # then the reader had it from the moment it was handed out to be prefetched.
+    served = reading.first_served_at or reading.handed_out_at
+    judgment = Judgment.objects.create(
+        client_uuid=answer.client_uuid,
+        assignment=assignment,
+        rating=answer.rating,
+        verdict=verdict,
+        confidence=confidence,
+        comment=clean_text(answer.comment, 4000),
+        cues=answer.cues,
+        client_elapsed_ms=seen.elapsed_ms,
+        client_active_ms=seen.active_ms,
+        client_load_ms=seen.load_ms,
+        client_clock=seen.clock,
+        server_first_served_at=served,
+        server_received_at=now,
+        slices_seen=seen.slices_seen,
+        windows_used=seen.windows_used,
+        backend=seen.backend,
+        screen=seen.screen,
+        viewing=seen.viewing,
+        flags=seen.flags_against(
+            since_handed_out=now - reading.handed_out_at, frames=assignment.case.rendition.frames
+        ),
+    )
+    Reading.objects.filter(pk=reading.pk).update(draft={}, first_served_at=served, last_seen_at=now)
+    return judgment
+
+
+def answer_digest(judgment: Judgment) -> str:
+    """SHA-256 of an answer: the audit chain proves it unchanged without showing it to anyone.
+
+    The client UUID is part of it, so that six possible ratings cannot simply be tried.
+    """
+    payload = {
+        "client_uuid": str(judgment.client_uuid),
+        "rating": judgment.rating,
+        "comment": judgment.comment,
+        "cues": judgment.cues,
+    }
+    return hashlib.sha256(canonical(payload)).hexdigest()
+
+
+def _count_in_sitting(
+    membership: Membership, assignment: Assignment, started: datetime, now: datetime
+) -> None:
+    sitting = selectors.latest_sitting(membership)
+    if sitting is None or not selectors.sitting_goes_on(sitting, assignment.phase, now):
+        sitting = Sitting(membership=membership, phase=assignment.phase, started_at=started)
+    sitting.answers += 1
+    sitting.last_at = now
+    if break_is_due(protocol_of(membership.trial), sitting.answers):
+        sitting.break_due_at = now
+    sitting.save()
+
+
+def _next_place(membership: Membership, now: datetime) -> Place:
+    """The reader's next place, with its cases noted as handed out (the caller logs)."""
+    place = place_of(membership, now=now)
+    if place.current is not None:
+        _note_handed_out(place, place.current, now)
+    return place
