@@ -79,7 +79,11 @@ class SessionAgeMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        if request.user.is_authenticated:
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> None:
+        # Views open to everyone do not load the session: it costs two queries, and `Vary: Cookie`.
+        if getattr(view, "login_required", True) and request.user.is_authenticated:
             now = int(timezone.now().timestamp())
             started = request.session.setdefault("started", now)
             seen = request.session.get("seen", now)
@@ -89,7 +93,6 @@ class SessionAgeMiddleware:
             elif now - seen > 60 or "seen" not in request.session:
                 # Written once a minute: a session row per request would cost a write each.
                 request.session["seen"] = now
-        return self.get_response(request)
 
 
 class SecondFactorMiddleware:
@@ -104,7 +107,9 @@ class SecondFactorMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponse | None:
-        if not settings.REQUIRE_SECOND_FACTOR or not request.user.is_authenticated:
+        if not settings.REQUIRE_SECOND_FACTOR or not getattr(view, "login_required", True):
+            return None
+        if not request.user.is_authenticated:
             return None
         from allauth.mfa.utils import is_mfa_enabled
 
@@ -112,9 +117,7 @@ class SecondFactorMiddleware:
 
         names = set(request.resolver_match.app_names) if request.resolver_match else set()
         name = request.resolver_match.url_name if request.resolver_match else ""
-        exempt = not getattr(view, "login_required", True) or (name or "").startswith(
-            ("mfa_", "account_")
-        )
+        exempt = (name or "").startswith(("mfa_", "account_"))
         if exempt or names & {"accounts"} or not is_coordinator(request.user):
             return None
         if request.session.get("second_factor") or is_mfa_enabled(request.user):
