@@ -7,88 +7,186 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('jobs', '0001_initial'),
+        ("jobs", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Upload',
+            name="Upload",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('receiving', 'Receiving'), ('queued', 'Queued'), ('done', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='receiving', max_length=12)),
-                ('options', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('job', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='jobs.job')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("receiving", "Receiving"),
+                            ("queued", "Queued"),
+                            ("done", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="receiving",
+                        max_length=12,
+                    ),
+                ),
+                ("options", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "job",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="jobs.job",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at'],
+                "ordering": ["-created_at"],
             },
         ),
         migrations.CreateModel(
-            name='Volume',
+            name="Volume",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=200)),
-                ('patient', models.CharField(help_text='Pseudonymous code of the patient.', max_length=64)),
-                ('source', models.CharField(blank=True, max_length=300)),
-                ('sha256', models.CharField(max_length=64, unique=True)),
-                ('rows', models.PositiveIntegerField()),
-                ('columns', models.PositiveIntegerField()),
-                ('slices', models.PositiveIntegerField()),
-                ('spacing_x', models.FloatField(help_text='mm')),
-                ('spacing_y', models.FloatField(help_text='mm')),
-                ('spacing_z', models.FloatField(help_text='mm')),
-                ('origin', models.JSONField(help_text='x, y, z in mm, LPS')),
-                ('direction', models.JSONField(help_text='3x3 row-major; columns are the index axes in LPS')),
-                ('hu_min', models.IntegerField()),
-                ('hu_max', models.IntegerField()),
-                ('origin_format', models.CharField(choices=[('dicom', 'DICOM'), ('nifti', 'NIfTI'), ('phantom', 'Phantom')], max_length=8)),
-                ('report', models.JSONField(default=dict, help_text='What de-identification removed.')),
-                ('warnings', models.JSONField(default=list)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                (
+                    "patient",
+                    models.CharField(help_text="Pseudonymous code of the patient.", max_length=64),
+                ),
+                ("source", models.CharField(blank=True, max_length=300)),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("rows", models.PositiveIntegerField()),
+                ("columns", models.PositiveIntegerField()),
+                ("slices", models.PositiveIntegerField()),
+                ("spacing_x", models.FloatField(help_text="mm")),
+                ("spacing_y", models.FloatField(help_text="mm")),
+                ("spacing_z", models.FloatField(help_text="mm")),
+                ("origin", models.JSONField(help_text="x, y, z in mm, LPS")),
+                (
+                    "direction",
+                    models.JSONField(help_text="3x3 row-major; columns are the index axes in LPS"),
+                ),
+                ("hu_min", models.IntegerField()),
+                ("hu_max", models.IntegerField()),
+                (
+                    "origin_format",
+                    models.CharField(
+                        choices=[("dicom", "DICOM"), ("nifti", "NIfTI"), ("phantom", "Phantom")],
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "report",
+                    models.JSONField(default=dict, help_text="What de-identification removed."),
+                ),
+                ("warnings", models.JSONField(default=list)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', 'name'],
+                "ordering": ["-created_at", "name"],
             },
         ),
         migrations.CreateModel(
-            name='UploadFile',
+            name="UploadFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Path relative to the dropped folder.', max_length=500)),
-                ('size', models.BigIntegerField()),
-                ('received', models.BigIntegerField(default=0)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('upload', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='files', to='library.upload')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Path relative to the dropped folder.", max_length=500
+                    ),
+                ),
+                ("size", models.BigIntegerField()),
+                ("received", models.BigIntegerField(default=0)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                (
+                    "upload",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="files",
+                        to="library.upload",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
-                'constraints': [models.UniqueConstraint(fields=('upload', 'name'), name='upload_file_once')],
+                "ordering": ["name"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("upload", "name"), name="upload_file_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Mask',
+            name="Mask",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(choices=[('organ', 'Organ'), ('tumor', 'Tumor')], max_length=8)),
-                ('label', models.CharField(max_length=64)),
-                ('sha256', models.CharField(max_length=64)),
-                ('voxels', models.PositiveIntegerField()),
-                ('volume_ml', models.FloatField()),
-                ('origin_format', models.CharField(max_length=12)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('volume', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='masks', to='library.volume')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("organ", "Organ"), ("tumor", "Tumor")], max_length=8
+                    ),
+                ),
+                ("label", models.CharField(max_length=64)),
+                ("sha256", models.CharField(max_length=64)),
+                ("voxels", models.PositiveIntegerField()),
+                ("volume_ml", models.FloatField()),
+                ("origin_format", models.CharField(max_length=12)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "volume",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="masks",
+                        to="library.volume",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['kind', 'label'],
-                'constraints': [models.UniqueConstraint(fields=('volume', 'sha256', 'label'), name='mask_once')],
+                "ordering": ["kind", "label"],
+                "constraints": [
+                    models.UniqueConstraint(fields=("volume", "sha256", "label"), name="mask_once")
+                ],
             },
         ),
     ]
