@@ -419,3 +419,17 @@ def test_the_positive_class_is_named_throughout() -> None:
 def test_nan_never_leaves_the_engine() -> None:
     with pytest.raises(ValueError, match="NaN or infinite"):
         to_json({"x": float("nan")})
+
+
+def test_the_fool_rate_is_about_synthetic_cases_whichever_class_is_positive() -> None:
+    rows = table(random_readings())
+    rows["score"] = rows["confidence"].where(rows["verdict"] == "synthetic", -rows["confidence"])
+    ours = analyze(rows)
+    theirs = analyze(rows, Plan(positive="real", negative="synthetic"))
+    for result in (ours, theirs):
+        assert result["fool_rate"]["overall"]["truth"] == "synthetic"
+    assert theirs["fool_rate"] == ours["fool_rate"]
+    assert theirs["endpoints"]["fool_rate"]["rrrc"] == ours["endpoints"]["fool_rate"]["rrrc"]
+    for a, b in zip(ours["readers"], theirs["readers"], strict=True):
+        assert a["fool_rate"] == b["fool_rate"]
+        assert a["auc"]["estimate"] == pytest.approx(b["auc"]["estimate"], abs=1e-12)

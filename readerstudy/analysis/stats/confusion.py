@@ -15,7 +15,7 @@ from scipy import stats
 
 from readerstudy.analysis.stats.proportions import Method, Proportion, rate_ci
 from readerstudy.analysis.stats.readings import Readings
-from readerstudy.analysis.stats.types import Value, ratio
+from readerstudy.analysis.stats.types import Value, deceiving, ratio
 
 RATES = (
     "sensitivity",
@@ -59,10 +59,15 @@ class Confusion:
             "accuracy": (self.tp + self.tn, self.n),
             "ppv": (self.tp, self.tp + self.fp),
             "npv": (self.tn, self.tn + self.fn),
-            "fool_rate": (self.fn, self.n_positive),
+            "fool_rate": self._fooled(),
             "said_positive": (self.tp + self.fp, self.n),
         }
         return table[rate]
+
+    def _fooled(self) -> tuple[int, int]:
+        if deceiving(self.positive, self.negative) == self.positive:
+            return self.fn, self.n_positive
+        return self.fp, self.n_negative
 
     def rate(self, rate: str, method: Method = "wilson", conf: float = 0.95) -> Proportion:
         """One of :data:`RATES` with its interval (independent trials: one reader)."""

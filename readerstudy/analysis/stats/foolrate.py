@@ -1,6 +1,7 @@
-"""How often readers take a positive (synthetic) case for a negative (real) one, and which.
+"""How often readers take a synthetic case for a real one, and which.
 
-fool rate = positive called negative / positive read = 1 - sensitivity.
+fool rate = synthetic called real / synthetic read. It is 1 - sensitivity when synthetic is the
+positive class and 1 - specificity when real is; the functions here turn the readings accordingly.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from readerstudy.analysis.stats.types import BoolArray
 
 @dataclass(frozen=True)
 class FoolGroup:
-    """Fool rate of one group of positive cases.
+    """Fool rate of one group of cases of the class ``truth``.
 
     ``naive`` pools the readings (its interval ignores clustering); ``mrmc`` is the mean over
     readers with readers and cases random.
     """
 
     group: str
-    positive: str
+    truth: str
     n_cases: int
     n_readings: int
     fooled: int
@@ -38,7 +39,7 @@ class FoolGroup:
 class CaseRow:
     """How the readers took one case.
 
-    ``wrong`` counts readers whose verdict differs from the truth (for a positive case: readers
+    ``wrong`` counts readers whose verdict differs from the truth (for a synthetic case: readers
     fooled). ``shrunken`` is the rate pulled towards the mean of its arm (see :func:`shrink`).
     """
 
@@ -61,8 +62,9 @@ def fool_rate(
     min_cases: int = 2,
     min_readers: int = 2,
 ) -> FoolGroup:
-    """Fool rate over the positive cases among ``cases`` (a (K,) mask; all when None)."""
-    subset = readings if cases is None else readings.of_cases(cases)
+    """Fool rate over the synthetic cases among ``cases`` (a (K,) mask; all when None)."""
+    turned = readings.of_deceiving()
+    subset = turned if cases is None else turned.of_cases(cases)
     positives = subset.of_cases(subset.is_positive)
     n = int(positives.read.sum())
     fooled = int((positives.call == 0).sum())
@@ -77,7 +79,7 @@ def fool_rate(
         mrmc = infer(naive.estimate, None, None, method="not estimated", reason=reason)
     else:
         mrmc = or_single(positives, "fool_rate").rrrc
-    return FoolGroup(group, readings.positive, positives.n_cases, n, fooled, naive, mrmc)
+    return FoolGroup(group, turned.positive, positives.n_cases, n, fooled, naive, mrmc)
 
 
 def by_group(

@@ -98,6 +98,8 @@ def or_single(
     """
     spec = metrics.metric(metric)
     base = (spec.null if spec.null is not None else 0.5) if null is None else null
+    if metric == "fool_rate":
+        readings = readings.of_deceiving()
     theta_all = metrics.values(readings, metric)
     defined = ~np.isnan(theta_all)
     left_out = tuple(
@@ -145,7 +147,7 @@ def reader_average(
     """Mean of the readers' ``metric``; says nothing about other cases (label it so)."""
     spec = metrics.metric(metric)
     base = (spec.null if spec.null is not None else 0.5) if null is None else null
-    theta = metrics.values(readings, metric)
+    theta = metrics.values(readings.of_deceiving() if metric == "fool_rate" else readings, metric)
     theta = theta[~np.isnan(theta)]
     parts = _components(theta, None)
     return ReaderAverage(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from readerstudy.analysis.stats.types import BoolArray, FloatArray, IntArray
+from readerstudy.analysis.stats.types import BoolArray, FloatArray, IntArray, deceiving
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +91,11 @@ class Readings:
             self.call[keep],
             self.unit_name,
         )
+
+    def of_deceiving(self) -> Readings:
+        """The same readings with the deceiving class (synthetic) as the positive one."""
+        own = deceiving(self.positive, self.negative) == self.positive
+        return self if own else self.swapped()
 
     def swapped(self) -> Readings:
         """The same readings with the other class called positive."""

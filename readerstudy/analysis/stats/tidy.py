@@ -17,7 +17,7 @@ import pandas as pd
 
 from readerstudy.analysis.stats.plan import Plan
 from readerstudy.analysis.stats.readings import Readings
-from readerstudy.analysis.stats.types import BoolArray
+from readerstudy.analysis.stats.types import BoolArray, deceiving
 
 #: Columns of an unblinded ``judgments.csv``, in this order.
 COLUMNS = (
@@ -54,6 +54,8 @@ _NUMBERS = (
 _COUNTS = ("repeat", "order_index")
 _MISSING = frozenset({"", "NA", "NaN", "nan", "null", "None"})
 _SHOWN_ROWS = 5
+#: A spreadsheet takes a text cell that starts with one of these for a formula.
+FORMULA_STARTS = "=+-@\t\r"
 
 
 class JudgmentsError(ValueError):
@@ -93,13 +95,19 @@ def read_judgments(path: str | Path) -> pd.DataFrame:
     """
     name = Path(path).name
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except pd.errors.EmptyDataError:
         message = f"{name} is empty: it needs a header and one row per reading."
         raise JudgmentsError(message) from None
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
         detail = str(error).strip().splitlines()[0]
         raise JudgmentsError(f"{name} is not a CSV table in UTF-8: {detail}.") from None
+    return raw.map(unguard)
+
+
+def unguard(cell: str) -> str:
+    """Take off the apostrophe that keeps a spreadsheet from running a cell as a formula."""
+    return cell[1:] if len(cell) > 1 and cell[0] == "'" and cell[1] in FORMULA_STARTS else cell
 
 
 def check(table: pd.DataFrame, plan: Plan | None = None) -> Judgments:
@@ -234,8 +242,9 @@ def _check_values(clean: pd.DataFrame, plan: Plan) -> None:
 
 
 def _fill_scores(clean: pd.DataFrame, plan: Plan) -> None:
-    """score = +confidence for the positive verdict, -confidence otherwise."""
-    sign = np.where(clean["verdict"] == plan.positive, 1.0, -1.0)
+    """In a file the score grows with belief in ``synthetic``; here with the positive class."""
+    toward = deceiving(plan.positive, plan.negative)
+    sign = np.where(clean["verdict"] == toward, 1.0, -1.0)
     if "score" not in clean:
         clean["score"] = sign * clean["confidence"]
     elif "confidence" in clean:
@@ -247,6 +256,8 @@ def _fill_scores(clean: pd.DataFrame, plan: Plan) -> None:
         )
     _require(clean["score"].notna(), "neither score nor confidence is given")
     _require(clean["score"] * sign > 0, "score has not the sign of the verdict")
+    if toward != plan.positive:
+        clean["score"] = -clean["score"]
 
 
 def _check_unique(clean: pd.DataFrame) -> None:

@@ -15,6 +15,16 @@ BoolArray = npt.NDArray[np.bool_]
 Interval = tuple[float, float]
 
 
+#: The class whose cases are made to deceive: the fool rate is about it, and the ``score`` column
+#: of a table grows with belief in it, whichever class a protocol calls positive.
+SYNTHETIC = "synthetic"
+
+
+def deceiving(positive: str, negative: str) -> str:
+    """The class the fool rate is about: ``synthetic`` where there is one, else the positive."""
+    return SYNTHETIC if SYNTHETIC in (positive, negative) else positive
+
+
 @dataclass(frozen=True)
 class Value:
     """A number, or the reason why there is none."""
