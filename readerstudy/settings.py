@@ -94,7 +94,10 @@ TEMPLATES = [
                 "readerstudy.context.navigation",
             ],
             "builtins": ["readerstudy.templatetags.ui"],
-            "libraries": {"ui": "readerstudy.templatetags.ui"},
+            "libraries": {
+                "ui": "readerstudy.templatetags.ui",
+                "viewer": "readerstudy.templatetags.viewer",
+            },
         },
     }
 ]
