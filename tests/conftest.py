@@ -179,6 +179,10 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session", autouse=True)
 def audit_triggers_step_aside_for_the_flush_between_tests() -> None:
     """SQLite empties tables by DELETE, which the audit triggers refuse; PostgreSQL truncates."""
+    from django.db import connection
+
+    if connection.vendor != "sqlite":
+        return
     from django.db.backends.sqlite3.operations import DatabaseOperations
 
     migration = importlib.import_module("readerstudy.audit.migrations.0002_append_only")
