@@ -1,0 +1,183 @@
+"""One lesion from a wish to a verdict: draw, place, paint, transplant, judge; retry or say no."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from synthesis.engine.arrays import Box, Spacing, robust_sd, zyx
+from synthesis.engine.compositing import EmptyResidual, transplant
+from synthesis.engine.generators import Generator
+from synthesis.engine.organs import OrganPrior, prior_for
+from synthesis.engine.placement import OrganMap, map_organ
+from synthesis.engine.quality import judge
+from synthesis.engine.records import (
+    Accepted,
+    HostCrop,
+    LesionSpec,
+    NoPlacement,
+    Outcome,
+    Rejected,
+    Scan,
+)
+from synthesis.engine.shapes import SoftLesion, draw_diameter, draw_radius_field, rasterize
+
+#: Tissue around the lesion that goes into the crop (mm): the reference ring and filter margins.
+_CONTEXT_MM = 12.0
+#: Places tried for one drawn shape before it is made smaller.
+_PLACES_PER_SIZE = 20
+_SHRINK = 0.85
+#: Largest lesion radius worth trying, over the radius of the organ's largest inscribed ball.
+_THICKEST = 1.5
+#: Share of the lesion that must lie inside the organ.
+_INSIDE = 0.995
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A scan with its placement map and prior: shared by all lesions made in that organ."""
+
+    scan: Scan
+    organ_map: OrganMap
+    prior: OrganPrior
+
+
+def prepare(scan: Scan, prior: OrganPrior | None = None) -> Prepared:
+    """Do once per organ what does not depend on the single lesion.
+
+    Raises:
+        ValueError: not a 3-D volume, masks of another shape, or an empty organ mask.
+    """
+    if scan.hu.ndim != 3:
+        raise ValueError(f"The CT must have three dimensions, not {scan.hu.ndim}.")
+    organ_map = map_organ(scan.hu, scan.organ_mask, scan.tumor_mask, scan.spacing)
+    return Prepared(scan, organ_map, prior or prior_for(scan.organ))
+
+
+def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed: int) -> Outcome:
+    """Make one lesion.
+
+    Every attempt draws from its own stream, ``SeedSequence([seed, attempt])``: the same seed
+    gives the same bytes, and a rejected attempt can be made again alone.
+
+    Args:
+        prepared: host scan, organ and prior.
+        spec: wanted size and mass effect.
+        generator: what paints the lesion.
+        seed: non-negative integer.
+    """
+    rejected: list[Rejected] = []
+    diameter = draw_diameter(_stream(seed, 0), *spec.diameter_mm)
+    for attempt in range(1, spec.max_attempts + 1):
+        rng = _stream(seed, attempt)
+        placed = _place(rng, prepared, diameter, spec.diameter_mm[0])
+        if placed is None:
+            break
+        diameter = placed.diameter_mm
+        host = _crop(prepared.scan, placed, spec.mass_effect)
+        painted = generator.paint(rng, host, placed, prepared.prior, spec.mass_effect)
+        parameters = {
+            "generator": generator.name,
+            "generator_version": generator.version,
+            **painted.parameters,
+        }
+        try:
+            lesion = transplant(host, placed, painted.change, painted.feather, parameters)
+        except EmptyResidual:
+            continue
+        reason, scores = judge(host, lesion, prepared.prior)
+        if not reason:
+            return Outcome(Accepted(lesion, scores, attempt), tuple(rejected))
+        rejected.append(Rejected(reason, scores, attempt, lesion))
+    return Outcome(_no_placement(prepared, spec, len(rejected)), tuple(rejected))
+
+
+def _stream(seed: int, attempt: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, attempt]))
+
+
+def _no_placement(prepared: Prepared, spec: LesionSpec, failed: int) -> NoPlacement:
+    low, high = spec.diameter_mm
+    organ = prepared.prior.organ
+    if failed:
+        return NoPlacement(
+            f"None of {failed} lesions drawn in the {organ} passed the checks; "
+            "widen the diameter range or choose another scan.",
+            failed,
+        )
+    deepest = 2.0 * prepared.organ_map.deepest_mm
+    return NoPlacement(
+        f"No lesion of {low:g} to {high:g} mm fits into the {organ}: its free part is at most "
+        f"{deepest:.0f} mm thick; choose smaller lesions or another scan.",
+        0,
+    )
+
+
+def _place(
+    rng: np.random.Generator, prepared: Prepared, diameter: float, smallest: float
+) -> SoftLesion | None:
+    """Draw a shape and find it a place: retry, then shrink towards ``smallest``, then give up."""
+    prior, scan = prepared.prior, prepared.scan
+    while True:
+        field = draw_radius_field(
+            rng,
+            diameter,
+            lobulation=prior.lobulation,
+            spiculation=prior.spiculation,
+            elongation=prior.elongation,
+        )
+        edge = float(rng.uniform(*prior.edge_mm))
+        clearance = min(0.5 * diameter + prior.margin_mm, 0.98 * prepared.organ_map.deepest_mm)
+        # Even a long lesion needs some thickness of organ: do not draw what cannot fit.
+        hopeless = 0.5 * diameter > _THICKEST * prepared.organ_map.deepest_mm
+        for _ in range(0 if hopeless else _PLACES_PER_SIZE):
+            center = prepared.organ_map.draw(rng, clearance)
+            if center is None:
+                break
+            lesion = rasterize(field, scan.spacing, center, edge_mm=edge)
+            if _fits(prepared, lesion):
+                return lesion
+        if diameter <= smallest:
+            return None
+        diameter = max(diameter * _SHRINK, smallest)
+
+
+def _fits(prepared: Prepared, lesion: SoftLesion) -> bool:
+    """Inside the organ, clear of real tumors, in tissue that looks like the organ."""
+    scan, organ_map = prepared.scan, prepared.organ_map
+    box = lesion.box
+    if box.clipped(scan.hu.shape) != box:
+        return False
+    organ = np.asarray(scan.organ_mask[box.slices], bool)
+    if float(organ[lesion.mask].mean()) < _INSIDE:
+        return False
+    touched = lesion.coverage > 0
+    if scan.tumor_mask is not None and np.asarray(scan.tumor_mask[box.slices], bool)[touched].any():
+        return False
+    values = np.asarray(scan.hu[box.slices])[lesion.mask]
+    unlike = abs(float(np.median(values)) - organ_map.typical_hu)
+    return unlike <= max(2.0 * organ_map.spread_hu, 25.0) and robust_sd(values) <= max(
+        2.5 * organ_map.spread_hu, 40.0
+    )
+
+
+def _crop(scan: Scan, lesion: SoftLesion, mass_effect: float) -> HostCrop:
+    step: Spacing = zyx(scan.spacing)
+    margin = _CONTEXT_MM + (0.75 * lesion.diameter_mm if mass_effect > 0 else 0.0)
+    box: Box = lesion.box.grown(margin, step).clipped(scan.hu.shape)
+    cut = box.slices
+    organ = np.asarray(scan.organ_mask[cut], bool)
+    tumor = (
+        np.asarray(scan.tumor_mask[cut], bool)
+        if scan.tumor_mask is not None
+        else np.zeros(organ.shape, bool)
+    )
+    return HostCrop(
+        hu=np.asarray(scan.hu[cut], np.float32),
+        organ=organ,
+        tumor=tumor,
+        box=box,
+        spacing_zyx=step,
+        organ_name=scan.organ,
+    )
