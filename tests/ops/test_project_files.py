@@ -115,6 +115,18 @@ def test_O10_commands_in_the_documents_exist(path: Path) -> None:
     assert unknown == []
 
 
+def test_the_deployment_guide_lists_every_setting_and_no_other() -> None:
+    sources = [
+        ROOT / "readerstudy" / "settings.py",
+        ROOT / "readerstudy" / "env.py",
+        ROOT / "dev.py",
+    ]
+    used = set(re.findall(r'"(READERSTUDY_[A-Z_]+)"', "".join(map(Path.read_text, sources))))
+    guide = (ROOT / "docs" / "howto-deploy.md").read_text()
+    listed = set(re.findall(r"^\| `(READERSTUDY_[A-Z_]+)`", guide, flags=re.MULTILINE))
+    assert used - {"READERSTUDY_SECRET_KEY_FILE"} == listed
+
+
 def test_settings_fail_closed_without_a_secret_key() -> None:
     done = subprocess.run(
         [sys.executable, "manage.py", "check"],
