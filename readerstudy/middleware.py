@@ -60,6 +60,17 @@ class SecurityHeadersMiddleware:
 class DefaultDenyMiddleware(LoginRequiredMiddleware):
     """Every view asks for a sign-in unless it is marked `login_not_required`."""
 
+    def process_view(
+        self, request: HttpRequest, view_func: Any, view_args: Any, view_kwargs: Any
+    ) -> HttpResponse | None:
+        # Django asks who the user is before it asks whether that matters.
+        if not getattr(view_func, "login_required", True):
+            return None
+        response: HttpResponse | None = super().process_view(
+            request, view_func, view_args, view_kwargs
+        )
+        return response
+
     def handle_no_permission(self, request: HttpRequest, view_func: Any) -> HttpResponse:
         if wants_json(request):
             return JsonResponse({"detail": "Sign in to continue."}, status=401)
