@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -75,13 +76,18 @@ def load_mask(mask: Mask) -> npt.NDArray[np.bool_]:
 
 def load_mask_bits(mask: Mask) -> tuple[npt.NDArray[np.uint8], tuple[int, int, int]]:
     """Eight voxels of a row to a byte, ``(z, y, ceil(x / 8))``, and the shape of the mask."""
+    return read_bits(paths.mask_file(mask.volume_id, mask.pk))
+
+
+def read_bits(path: Path) -> tuple[npt.NDArray[np.uint8], tuple[int, int, int]]:
+    """As `load_mask_bits`, from the file. Raises LibraryError when it is gone."""
     try:
-        with np.load(paths.mask_file(mask.volume_id, mask.pk), allow_pickle=False) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             z, y, x = (int(size) for size in stored["shape"])
             return stored["bits"], (z, y, x)
     except FileNotFoundError:
         raise LibraryError(
-            f"The file of the mask {mask.label} is missing in the data directory; restore a backup."
+            "The file of a mask is missing in the data directory; restore a backup."
         ) from None
 
 

@@ -59,6 +59,24 @@ def clean_name(name: str) -> str:
     return str(PurePosixPath(path))
 
 
+def check(archive: Path, limits: ZipLimits | None = None) -> None:
+    """Judge names and claimed sizes without unpacking anything.
+
+    Raises:
+        ImagingError: as `unpack`.
+    """
+    limits = limits or ZipLimits()
+    _check_directory(archive, limits)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = [item for item in opened.infolist() if not item.is_dir()]
+    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, ValueError):
+        raise ImagingError("the zip archive is broken or cut off; make it again") from None
+    for item in entries:
+        _checked(item)
+    _check_sizes(archive, entries, limits)
+
+
 def unpack(
     archive: Path,
     folder: Path,
@@ -73,12 +91,11 @@ def unpack(
         ImagingError: not a zip, broken, encrypted, a bomb, or with names that leave the folder.
     """
     limits = limits or ZipLimits()
-    _check_directory(archive, limits)
+    check(archive, limits)
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [item for item in opened.infolist() if not item.is_dir()]
             names = [_checked(item) for item in entries]
-            _check_sizes(archive, entries, limits)
             done: list[Unpacked] = []
             budget = limits.total_bytes
             folder.mkdir(parents=True, exist_ok=True)

@@ -171,6 +171,15 @@ def to_lps_axes(
     return _reordered(array, geometry, *_nearest_axes(np.asarray(geometry.direction)))
 
 
+def native_axis(geometry: Geometry, lps_axis: int) -> tuple[int, bool]:
+    """Array axis of the native grid that becomes ``lps_axis`` (0 = z), and whether it is reversed.
+
+    For reading one slice of `to_lps_axes` without touching the others.
+    """
+    order, flips = _nearest_axes(np.asarray(geometry.direction))
+    return 2 - order[2 - lps_axis], flips[2 - lps_axis]
+
+
 def conform(array: npt.NDArray[Scalar], source: Geometry, target: Geometry) -> npt.NDArray[Scalar]:
     """View of ``array`` in the axis order of ``target`` when both describe the same voxels.
 

@@ -98,9 +98,11 @@ def read_header(path: Path, name: str) -> list[CtSlice] | MaskFile:
         ]
     except LeftAside:
         raise
-    except Exception as error:  # noqa: BLE001 - pydicom parses late; a bad value can raise anything
-        known = isinstance(error, ImagingError)
-        told = error if known else ImagingError("its header holds a value that cannot be read")
+    except ImagingError as error:
+        error.series_uid = _series(dataset)
+        raise
+    except Exception:  # noqa: BLE001 - pydicom parses values late; a bad one can raise anything
+        told = ImagingError("its header holds a value that cannot be read")
         told.series_uid = _series(dataset)
         raise told from None
 

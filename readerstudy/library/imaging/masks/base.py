@@ -75,6 +75,8 @@ def choose(segments: Sequence[Segment], wanted: str | None) -> list[int]:
 
 
 def listed(segments: Sequence[Segment], limit: int = 12) -> str:
-    names = [segment.name or str(segment.key) for segment in segments[:limit]]
+    names = [segment.name or f"number {segment.key}" for segment in segments[:limit]]
+    if all(name.startswith("label ") for name in names):
+        names = [names[0], *(name.removeprefix("label ") for name in names[1:])]
     more = len(segments) - limit
     return ", ".join(names) + (f" and {more} more" if more > 0 else "")
