@@ -26,6 +26,11 @@ class Trial(models.Model):
     )
     # Commitment to the truth at opening: SHA-256(salt || canonical truth table); the salt is
     # shown at unblinding so that anyone can verify it.
+    # Number of draws of cases so far: "draw again until it looks good" leaves a trace.
+    draws = models.PositiveIntegerField(default=0)
+    # What the stored orders were made from, and what they came to (see design/allocation.py).
+    allocation_basis = models.CharField(max_length=64, blank=True)
+    allocation_sha256 = models.CharField(max_length=64, blank=True)
     truth_salt = models.CharField(max_length=64, blank=True)
     truth_commitment = models.CharField(max_length=64, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -125,13 +130,39 @@ class Case(models.Model):
         return f"C{self.number:03d}"
 
 
+class Selection(models.Model):
+    """A candidate chosen for a trial, or kept out of it, while the trial is a draft.
+
+    It says what each case is, so opening the trial deletes it: then `CaseTruth` alone knows.
+    """
+
+    class State(models.TextChoices):
+        DRAWN = "drawn"
+        INCLUDED = "included"
+        EXCLUDED = "excluded"
+
+    trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="selections")
+    candidate = models.ForeignKey("cases.Candidate", on_delete=models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=State, default=State.DRAWN)
+    # Empty for an excluded candidate, and for an included one that found no room.
+    phase = models.CharField(max_length=8, choices=Case.Phase, blank=True)
+    size_band = models.CharField(max_length=20, blank=True)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["trial", "candidate"], name="selection_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.candidate_id}"
+
+
 class CaseTruth(models.Model):
     """What a case is. No page, header or file a reader receives may depend on this table."""
 
     case = models.OneToOneField(Case, on_delete=models.CASCADE, related_name="truth")
-    arm = models.CharField(
-        max_length=10, choices=[("real", "Real"), ("synthetic", "Synthetic")]
-    )
+    arm = models.CharField(max_length=10, choices=[("real", "Real"), ("synthetic", "Synthetic")])
     generator = models.CharField(max_length=40, default="none")
     candidate = models.UUIDField()
     diameter_mm = models.FloatField()
@@ -144,9 +175,7 @@ class Assignment(models.Model):
     """One position in one reader's stored order. The token is all that a browser ever sees."""
 
     trial = models.ForeignKey(Trial, on_delete=models.CASCADE, related_name="assignments")
-    membership = models.ForeignKey(
-        Membership, on_delete=models.CASCADE, related_name="assignments"
-    )
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="assignments")
     position = models.PositiveIntegerField()
     case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="assignments")
     phase = models.CharField(max_length=8, choices=Case.Phase, default=Case.Phase.MAIN)
