@@ -9,7 +9,7 @@ import uuid
 from typing import Annotated, Any, Literal
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Field, Router, Schema
+from ninja import Field, Router, Schema, Status
 from pydantic import BeforeValidator
 
 from . import services
@@ -97,7 +97,7 @@ def _texts(value: Any) -> list[str]:
 class JudgmentIn(Schema):
     client_uuid: uuid.UUID = Field(description="Made once per answer by the browser.")
     token: str
-    rating: int = Field(ge=1, le=6)
+    rating: int = Field(ge=1, le=6, strict=True)
     comment: Annotated[str, BeforeValidator(lambda value: clean_text(value, 4000))] = ""
     cues: Annotated[list[str], BeforeValidator(_texts)] = []
     client: Annotated[Any, Field(description="How the answer was reached; anything goes.")] = None
@@ -127,7 +127,7 @@ def _membership(request: HttpRequest, slug: str) -> Any:
 def get_worklist(request: HttpRequest, slug: str, response: HttpResponse) -> Any:
     """The current case, the one to prefetch, and nothing beyond."""
     response["Cache-Control"] = "no-store"
-    return 200, worklist(services.hand_out(_membership(request, slug)))
+    return worklist(services.hand_out(_membership(request, slug)))
 
 
 @router.put(
@@ -138,7 +138,7 @@ def get_worklist(request: HttpRequest, slug: str, response: HttpResponse) -> Any
 )
 def put_draft(request: HttpRequest, slug: str, payload: DraftIn) -> Any:
     services.save_draft(_membership(request, slug), payload.token, payload.draft)
-    return 204, None
+    return Status(204, None)
 
 
 @router.post(
@@ -169,5 +169,5 @@ def post_judgment(
         _, place = services.store_judgment(membership, answer)
     except AlreadyAnswered as error:
         stored = {"rating": error.rating} if error.rating else None
-        return 409, {"detail": str(error), "stored": stored}
-    return 200, {"status": "stored", "worklist": worklist(place)}
+        return Status(409, {"detail": str(error), "stored": stored})
+    return {"status": "stored", "worklist": worklist(place)}

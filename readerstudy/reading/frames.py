@@ -9,6 +9,7 @@ reader, trial open, consent given, case handed out) is made once per sign-in and
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
@@ -26,9 +27,11 @@ from django.views.decorators.http import require_safe
 
 from .selectors import may_fetch_frames
 
+logger = logging.getLogger(__name__)
 CONTENT_TYPE = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.4.80"
 CACHE_CONTROL = "private, max-age=7200, immutable"
 NOT_FOUND = b'{"detail": "There is no such frame, or its address has expired; reload the page."}'
+UNREADABLE = b'{"detail": "The frame cannot be read just now; it is tried again."}'
 GRANT_SECONDS = 30
 MAX_GRANTS = 4096
 # Tokens made in the same quarter of an hour are equal, so that a reload finds the frames in the
@@ -102,13 +105,23 @@ def frame(request: HttpRequest, token: str, index: int) -> HttpResponse:
     """One JPEG-LS frame, padded to the one size of its trial."""
     grant = _grant(request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""), token)
     if grant is None or index >= grant.frames:
-        response = HttpResponse(NOT_FOUND, content_type="application/json", status=404)
-        response["Cache-Control"] = "no-store"
-        return response
+        return _refusal(NOT_FOUND, 404)
     from readerstudy.cases.frames import read_frame
 
-    response = HttpResponse(read_frame(grant.rendition_id, index), content_type=CONTENT_TYPE)
+    try:
+        body = read_frame(grant.rendition_id, index)
+    except OSError:
+        # A missing file must look the same for every case: the browser tries again, we look.
+        logger.exception("a frame cannot be read", extra={"rendition": str(grant.rendition_id)})
+        return _refusal(UNREADABLE, 503)
+    response = HttpResponse(body, content_type=CONTENT_TYPE)
     response["Cache-Control"] = CACHE_CONTROL
+    return response
+
+
+def _refusal(body: bytes, status: int) -> HttpResponse:
+    response = HttpResponse(body, content_type="application/json", status=status)
+    response["Cache-Control"] = "no-store"
     return response
 
 

@@ -24,14 +24,15 @@ def _manifest(path: str, changed: float) -> dict[str, Any]:
 
 
 def _entry() -> tuple[str, list[str], list[str]]:
-    """Script of the entry, its style sheets, and the scripts it imports."""
+    """Script of the entry, its style sheets, and the scripts that it loads in turn."""
     path = settings.BASE_DIR / "static" / "viewer" / "dist" / "manifest.json"
     if not path.exists():
         raise FileNotFoundError(MISSING)
     manifest = _manifest(str(path), path.stat().st_mtime)
     entry = next(item for item in manifest.values() if item.get("isEntry"))
-    imported = [manifest[name]["file"] for name in entry.get("imports", [])]
-    return entry["file"], entry.get("css", []), imported
+    parts = [manifest[name] for name in entry.get("imports", []) + entry.get("dynamicImports", [])]
+    later = [name for part in parts for name in [part["file"], *part.get("assets", [])]]
+    return entry["file"], entry.get("css", []), [name for name in later if name.endswith(".js")]
 
 
 def _url(name: str) -> str:
@@ -49,8 +50,8 @@ def viewer_assets() -> SafeString:
 @register.simple_tag
 def viewer_preload() -> SafeString:
     """Fetches and parses the viewer while the reader still reads the instructions."""
-    script, styles, imported = _entry()
-    modules = [(_url(name),) for name in [script, *imported]]
+    script, styles, later = _entry()
+    modules = [(_url(name),) for name in [script, *later]]
     return format_html_join("", '<link rel="modulepreload" href="{}">', modules) + format_html_join(
         "", '<link rel="preload" as="style" href="{}">', [(_url(s),) for s in styles]
     )
