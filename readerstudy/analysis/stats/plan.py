@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from readerstudy.analysis.stats.covariance import Covariance
 
@@ -52,6 +52,12 @@ class Plan:
     size_bands: tuple[SizeBand, ...] = DEFAULT_BANDS
     min_cases: int = 5
     min_readers: int = 3
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Plan:
+        """The plan as ``results.json`` stores it."""
+        bands = tuple(SizeBand(**band) for band in plain["size_bands"])
+        return cls(**{**plain, "size_bands": bands})
 
     def __post_init__(self) -> None:
         if self.primary not in PRIMARY:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -87,15 +87,18 @@ class Judgments:
         return self.table[self.table["repeat"] > 1]
 
 
-def read_judgments(path: str | Path) -> pd.DataFrame:
+def read_judgments(source: str | Path | IO[bytes], name: str = "") -> pd.DataFrame:
     """Read a CSV with every cell as text, so that no id is turned into a number.
+
+    Args:
+        source: a path, or an open file whose ``name`` is used in messages.
 
     Raises:
         JudgmentsError: not readable as CSV, or empty.
     """
-    name = Path(path).name
+    name = name or (Path(source).name if isinstance(source, (str, Path)) else "The table")
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        raw = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except pd.errors.EmptyDataError:
         message = f"{name} is empty: it needs a header and one row per reading."
         raise JudgmentsError(message) from None

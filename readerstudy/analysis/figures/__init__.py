@@ -1,0 +1,87 @@
+"""Figures of a results document, as deterministic SVG and PNG.
+
+Drawn from ``results.json`` alone, so that a file and a trial give the same figures. Each is drawn
+twice: on white for paper and downloads, on the ground of the site for the screen. Meaning is
+carried by position, shape and line style, never by color alone.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .style import DARK, LIGHT, Theme
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Results = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One figure of the report: how to draw it and how to say it in words."""
+
+    name: str
+    title: str
+    draw: Callable[[Results, Theme], Figure | None]
+    describe: Callable[[Results], str]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The files of one figure: NAME.svg and NAME.png on white, NAME.screen.svg on dark."""
+
+    name: str
+    title: str
+    alt: str
+    files: dict[str, bytes]
+    width: int
+    height: int
+
+
+def kinds() -> tuple[Kind, ...]:
+    """All figures in the order of the report."""
+    from . import bias, cases, confusion, equivalence, foolrate, forest, roc
+
+    return (
+        Kind("equivalence", "Estimate against the equivalence range", equivalence.draw,
+             equivalence.describe),
+        Kind("forest", "Each reader and all readers", forest.draw, forest.describe),
+        Kind("roc", "ROC curves", roc.draw, roc.describe),
+        Kind("confusion", "Verdict against truth", confusion.draw, confusion.describe),
+        Kind("fool_rate", "Synthetic tumors called real", foolrate.draw, foolrate.describe),
+        Kind("bias", "Sensitivity to the difference, and leaning", bias.draw, bias.describe),
+        Kind("cases", "Cases by share of wrong verdicts", cases.draw, cases.describe),
+    )  # fmt: skip
+
+
+def draw_all(results: Results) -> Iterator[Drawn]:
+    """Draw every figure that the data allow."""
+    import matplotlib as mpl
+
+    for kind in kinds():
+        files: dict[str, bytes] = {}
+        size = (0, 0)
+        for theme, suffixes in ((LIGHT, (".svg", ".png")), (DARK, (".screen.svg",))):
+            with mpl.rc_context(theme.rc()):
+                figure = kind.draw(results, theme)
+                if figure is None:
+                    break
+                size = tuple(round(inches * 96) for inches in figure.get_size_inches())
+                for suffix in suffixes:
+                    files[kind.name + suffix] = _saved(figure, suffix)
+        if files:
+            yield Drawn(kind.name, kind.title, kind.describe(results), files, *size)
+
+
+def _saved(figure: Figure, suffix: str) -> bytes:
+    """Bytes that depend on the drawing alone: no date, no software version, no random ids."""
+    out = io.BytesIO()
+    if suffix.endswith(".svg"):
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+    else:
+        figure.savefig(out, format="png", dpi=200, metadata={"Software": None})
+    return out.getvalue()

@@ -1,0 +1,62 @@
+"""ROC curves of all readers, their operating points, and the average curve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .style import Theme, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
+    readers = [r for r in results["readers"] if r["roc"] is not None]
+    if not readers:
+        return None
+    positive, negative = results["positive"], results["negative"]
+    fig = figure(4.9, 4.9)
+    axes = fig.subplots()
+    axes.plot((0, 1), (0, 1), color=theme.muted, lw=1, ls=(0, (4, 3)), label="Guessing")
+    for i, reader in enumerate(readers):
+        axes.plot(
+            reader["roc"]["fpr"], reader["roc"]["tpr"], color=theme.soft, lw=0.9, zorder=2,
+            label="One reader" if i == 0 else None,
+        )  # fmt: skip
+    points = [
+        (1 - r["specificity"]["estimate"], r["sensitivity"]["estimate"])
+        for r in readers
+        if r["specificity"]["estimate"] is not None and r["sensitivity"]["estimate"] is not None
+    ]
+    if points:
+        x, y = zip(*points, strict=True)
+        axes.plot(
+            x, y, "o", ms=5, mfc=theme.ground, mec=theme.main, mew=1.3, zorder=4,
+            label="A reader's verdicts", ls="none",
+        )  # fmt: skip
+    average, mean = results["roc_average"], results["endpoints"]["auc"]["rrrc"]["estimate"]
+    if average is not None and mean is not None:
+        axes.plot(
+            average["fpr"], average["tpr"], color=theme.second, lw=2.6, zorder=3,
+            label=f"Average of readers (AUC {mean:.3f})",
+        )  # fmt: skip
+    axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal")
+    ticks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    axes.set_xticks(ticks)
+    axes.set_yticks(ticks)
+    axes.grid(True)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"False-positive rate: {negative} called {positive}")
+    axes.set_ylabel(f"True-positive rate: {positive} called {positive}")
+    axes.legend(loc="lower right", handlelength=1.8)
+    return fig
+
+
+def describe(results: dict[str, Any]) -> str:
+    auc = results["endpoints"]["auc"]["rrrc"]["estimate"]
+    drawn = sum(r["roc"] is not None for r in results["readers"])
+    mean = "not computable" if auc is None else f"{auc:.3f}"
+    return (
+        f"ROC curves of {drawn} readers with the point of their verdicts; the average curve has "
+        f"AUC {mean}; positive class: {results['positive']}."
+    )

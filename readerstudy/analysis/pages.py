@@ -1,0 +1,142 @@
+"""What the pages of this room show, put together from stored results. No statistics here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from readerstudy.accounts.access import is_coordinator
+from readerstudy.jobs.models import Job
+from readerstudy.trials.models import Trial
+
+from . import selectors, tables
+from .models import ResultsSnapshot
+
+Results = dict[str, Any]
+
+#: (short answer, what it means) for each verdict.
+ANSWERS = {
+    "equivalent": (
+        "Equivalent to guessing",
+        "The whole 90 % interval lies within the margin that the protocol set around guessing. "
+        "This is a positive finding of equivalence, not a mere failure to find a difference.",
+    ),
+    "different": (
+        "Readers can tell",
+        "The 95 % interval leaves guessing out, and readers may differ from it by more than the "
+        "protocol's margin.",
+    ),
+    "different_within_margin": (
+        "A difference too small to matter",
+        "Readers are not exactly at guessing, but the whole 90 % interval lies within the margin "
+        "that the protocol set beforehand.",
+    ),
+    "inconclusive": (
+        "Undecided",
+        "The data fit guessing, and they also fit an ability beyond the margin. This is not "
+        "evidence that readers cannot tell: the trial was too small to say.",
+    ),
+    "undefined": (
+        "No answer",
+        "The readings do not allow the uncertainty to be computed; the reason stands above.",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure on the page with its downloads."""
+
+    name: str
+    title: str
+    alt: str
+    width: int
+    height: int
+
+
+def job_for(user: Any, job: Job | None) -> dict[str, Any]:
+    """A job as `user` may see it: its owner and coordinators may watch and steer it."""
+    if job is None:
+        return {}
+    may_watch = job.created_by_id == user.pk or is_coordinator(user)
+    return {"job": job, "may_watch": may_watch, "failed": job.state == Job.State.FAILED}
+
+
+def results_page(user: Any, trial: Trial, snapshot: ResultsSnapshot) -> dict[str, Any]:
+    """Everything on the results page of an analysed trial."""
+    results = selectors.results_of(snapshot)
+    made = tables.all_tables(results)
+    code = results["primary"]["verdict"]["code"]
+    figures = {row["name"]: Figure(**row) for row in selectors.figures_of(snapshot)}
+    return {
+        "results": results,
+        "data": results["data"],
+        "primary": results["primary"],
+        "answer": ANSWERS[code][0],
+        "meaning": ANSWERS[code][1],
+        "headline": _headline(results),
+        "figures": figures,
+        "tables": made,
+        "bands": _bands(results),
+        "version": snapshot.sha256[:12],
+    }
+
+
+def _headline(results: Results) -> list[tuple[str, str, str]]:
+    """(label, number, detail) of the key numbers under the verdict."""
+    result, endpoints = results["primary"]["result"], results["endpoints"]
+    tost = result["tost"][0]
+    label = results["primary"]["label"]
+    cards = [
+        (label[:1].upper() + label[1:], tables.share(result["estimate"]),
+         f"95 % interval {tables.bounds(result['ci95'])}"),
+        ("p against guessing", tables.p_value(result["p"]), "guessing is 0.5"),
+        ("p equivalence", tables.p_value(tost["p"]), f"margin ±{tost['margin']:g}"),
+    ]  # fmt: skip
+    for key, name in (
+        ("sensitivity", "Sensitivity"), ("specificity", "Specificity"), ("fool_rate", "Fool rate"),
+    ):  # fmt: skip
+        own = endpoints[key]["rrrc"]
+        cards.append((name, tables.share(own["estimate"]), tables.bounds(own["ci95"])))
+    return cards
+
+
+def _bands(results: Results) -> str:
+    """Size bands in words, for the notes of a table."""
+    words = []
+    for band in results["plan"]["size_bands"]:
+        low, high = band["low"], band["high"]
+        if low in (None, 0):
+            words.append(f"{band['label']}: below {high:g} mm")
+        elif high is None:
+            words.append(f"{band['label']}: {low:g} mm and above")
+        else:
+            words.append(f"{band['label']}: {low:g} to below {high:g} mm")
+    return "; ".join(words)
+
+
+def cases_page(snapshot: ResultsSnapshot, chosen: dict[str, str]) -> dict[str, Any]:
+    """The case explorer: rows that match the chosen truth, organ, size band and reader."""
+    results = selectors.results_of(snapshot)
+    rows = results["cases"]
+    options = {
+        "truth": [results["positive"], results["negative"]],
+        "organ": sorted({row["organ"] for row in rows if row["organ"]}),
+        "size_band": sorted({row["size_band"] for row in rows if row["size_band"]}),
+        "misled": [reader["reader"] for reader in results["readers"]],
+    }
+    picked = {key: chosen.get(key, "") for key in options}
+    for key in ("truth", "organ", "size_band"):
+        if picked[key]:
+            rows = [row for row in rows if row[key] == picked[key]]
+    if picked["misled"]:
+        rows = [row for row in rows if picked["misled"] in row["wrong_readers"]]
+    labels = {"truth": "Truth", "organ": "Organ", "size_band": "Size", "misled": "Misled reader"}
+    return {
+        "filters": [(key, labels[key], options[key], picked[key]) for key in options],
+        "filtered": any(picked.values()),
+        "rows": rows,
+        "total": len(results["cases"]),
+        "positive": results["positive"],
+        "readers": [reader["reader"] for reader in results["readers"]],
+    }

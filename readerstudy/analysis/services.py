@@ -1,0 +1,197 @@
+"""Writes of this room: results computed and stored, bundles made. Judgments are never touched."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from readerstudy import __version__
+from readerstudy.audit.services import record, trial_chain
+from readerstudy.jobs.models import Job
+from readerstudy.jobs.services import enqueue
+from readerstudy.storage import atomic_dir, atomic_write_bytes
+from readerstudy.trials.models import Trial
+
+from . import bundle as bundles
+from . import selectors
+from .errors import NothingToAnalyze
+from .models import Bundle, ResultsSnapshot
+from .stats import ENGINE_VERSION
+
+Progress = Callable[[int, int, str], None]
+
+
+def _silent(done: int, total: int, message: str) -> None:
+    """Progress for callers without a job."""
+
+
+def request_results(trial: Trial, *, actor: Any) -> Job:
+    """Compute the results in a worker; a job that is under way is returned instead.
+
+    Raises:
+        NotUnblinded: the truth of the trial is sealed.
+    """
+    selectors.require_unblinded(trial)
+    return _request(selectors.RESULTS_JOB, trial, {"trial_id": str(trial.pk)}, actor)
+
+
+def request_bundle(trial: Trial, level: str, *, actor: Any) -> Job:
+    """Make a bundle in a worker; a job of the same level that is under way is returned instead.
+
+    Raises:
+        NotUnblinded: unblinded level, sealed truth.
+        NothingToAnalyze: the trial never opened.
+    """
+    selectors.protocol_version(trial)
+    if level == Bundle.Level.UNBLINDED:
+        selectors.require_unblinded(trial)
+    params = {"trial_id": str(trial.pk), "level": level}
+    return _request(selectors.BUNDLE_JOB, trial, params, actor)
+
+
+def _request(kind: str, trial: Trial, params: dict[str, Any], actor: Any) -> Job:
+    running = selectors.latest_job(trial, kind)
+    if running is not None and running.is_active and running.params == params:
+        return running
+    return enqueue(kind, params, actor=actor, subject=selectors.subject(trial))
+
+
+def compute_results(
+    trial: Trial, *, actor: Any = None, progress: Progress = _silent
+) -> ResultsSnapshot:
+    """Analyse an unblinded trial and store results.json with its figures, all or nothing.
+
+    Results that hold already are returned as they are.
+
+    Raises:
+        NotUnblinded: the truth of the trial is sealed.
+        NothingToAnalyze: the readings do not allow an analysis.
+    """
+    from . import figures
+
+    selectors.require_unblinded(trial)
+    stored = selectors.snapshot_of(trial)
+    if stored is not None:
+        return stored
+    version = selectors.protocol_version(trial)
+    steps = len(figures.kinds()) + 2
+    progress(0, steps, "Reading the judgments")
+    results = analyze_trial(trial)
+    progress(1, steps, "Drawing the figures")
+    data = (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    snapshot = ResultsSnapshot(
+        trial=trial,
+        engine=ENGINE_VERSION,
+        protocol_sha256=version.sha256,
+        sha256=hashlib.sha256(data).hexdigest(),
+        created_by=actor,
+    )
+    with atomic_dir(snapshot.folder) as folder:
+        (folder / "results.json").write_bytes(data)
+        (folder / "figures").mkdir()
+        drawn = []
+        for number, figure in enumerate(figures.draw_all(results), start=2):
+            for name, content in figure.files.items():
+                (folder / "figures" / name).write_bytes(content)
+            drawn.append(
+                {
+                    "name": figure.name,
+                    "title": figure.title,
+                    "alt": figure.alt,
+                    "width": figure.width,
+                    "height": figure.height,
+                }
+            )
+            progress(number, steps, "Drawing the figures")
+        (folder / "figures.json").write_text(json.dumps(drawn), encoding="utf-8")
+    with transaction.atomic():
+        # Rows without their files (a data folder restored in part) give way to fresh ones.
+        ResultsSnapshot.objects.filter(
+            trial=trial, engine=ENGINE_VERSION, protocol_sha256=version.sha256
+        ).delete()
+        snapshot.save(force_insert=True)
+        record(
+            actor,
+            "analysis.computed",
+            snapshot,
+            chain=trial_chain(trial.slug),
+            data={"sha256": snapshot.sha256, "engine": ENGINE_VERSION},
+        )
+    progress(steps, steps, "Done")
+    return snapshot
+
+
+def analyze_trial(trial: Trial) -> dict[str, Any]:
+    """The results document of an unblinded trial, computed from the bytes that an export holds.
+
+    Raises:
+        NotUnblinded: the truth of the trial is sealed.
+        NothingToAnalyze: the readings do not allow an analysis.
+    """
+    from .stats.analyze import analyze
+    from .stats.tidy import JudgmentsError, read_judgments
+
+    level = Bundle.Level.UNBLINDED
+    judgments, cases = selectors.judgments_csv(trial, level), selectors.cases_csv(trial, level)
+    version = selectors.protocol_version(trial)
+    facts = read_judgments(io.BytesIO(cases))[["case_id", "patient_id", "size_band"]]
+    try:
+        rows = read_judgments(io.BytesIO(judgments)).merge(facts, on="case_id")
+        results = analyze(rows, selectors.plan_of(trial))
+    except JudgmentsError as error:
+        raise NothingToAnalyze(f"Trial {trial.slug} cannot be analysed: {error}") from None
+    header = {
+        "slug": trial.slug,
+        "title": trial.title,
+        "protocol_version": version.number,
+        "protocol_sha256": version.sha256,
+        "opened_at": _time(trial.opened_at),
+        "closed_at": _time(trial.closed_at),
+        "unblinded_at": _time(trial.unblinded_at),
+        "software": f"readerstudy {__version__}",
+        "judgments_sha256": hashlib.sha256(judgments).hexdigest(),
+        "cases_sha256": hashlib.sha256(cases).hexdigest(),
+    }
+    return {"schema": results["schema"], "trial": header, **results}
+
+
+def make_bundle(
+    trial: Trial, level: str, *, actor: Any = None, progress: Progress = _silent
+) -> Bundle:
+    """Build the export, store it under the data directory, log it with its hash.
+
+    Raises:
+        NotUnblinded: unblinded level, sealed truth.
+        NothingToAnalyze: the trial never opened, or its readings do not allow an analysis.
+    """
+    snapshot = None
+    if level == Bundle.Level.UNBLINDED:
+        snapshot = compute_results(trial, actor=actor, progress=progress)
+    data = bundles.build(trial, level, snapshot)
+    row = Bundle(
+        trial=trial,
+        level=level,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size=len(data),
+        created_by=actor,
+    )
+    atomic_write_bytes(row.path, data)
+    with transaction.atomic():
+        row.save(force_insert=True)
+        record(
+            actor,
+            bundles.EXPORTED,
+            row,
+            chain=trial_chain(trial.slug),
+            data={"level": level, "sha256": row.sha256, "bytes": row.size},
+        )
+    return row
+
+
+def _time(moment: Any) -> str | None:
+    return moment.isoformat() if moment else None
