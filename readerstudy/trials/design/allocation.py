@@ -144,9 +144,10 @@ class Plan:
         patient, count = _most_frequent(self.main)
         if self.rules.repeats:
             return (
-                f"No order keeps {self.rules.repeats} repeats at least {self.rules.minimum_gap} "
-                f"positions apart and the {count} cases of patient {patient} out of neighbouring "
-                "positions; lower the number of repeats or minimum_gap, or choose cases of more "
+                f"No order keeps {self.rules.repeats} "
+                f"{'repeat' if self.rules.repeats == 1 else 'repeats'} at least "
+                f"{self.rules.minimum_gap} positions apart and the {count} cases of patient "
+                f"{patient} out of neighbouring positions; lower the number of repeats or minimum_gap, or choose cases of more "
                 "patients."
             )
         return (

@@ -40,7 +40,9 @@ def _sentence(item: Any, path: Path, model: type[BaseModel]) -> str:
         reason = str(context["error"])
         return f"{where}: {reason}." if path else f"{reason[0].upper()}{reason[1:]}."
     if kind in ("literal_error", "bool_type", "bool_parsing"):
-        expected = str(context.get("expected", "true or false")).replace("'", "")
+        expected = (
+            str(context.get("expected", "true or false")).replace("'", "").replace("False", "false")
+        )
         return f"{where} is {shown}; use {expected}."
     limits = {
         "greater_than": ("gt", "more than"),
@@ -81,7 +83,7 @@ def _shown(value: Any) -> str:
         return "a group of keys"
     if isinstance(value, list | tuple):
         return "a list"
-    text = str(value)
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     return f"“{text if len(text) <= 40 else text[:39] + '…'}”"
 
 
