@@ -32,8 +32,10 @@ def validation_error(request: HttpRequest, error: ValidationError) -> HttpRespon
 
 
 def mount_routers() -> None:
+    from readerstudy.library.api import router as library
     from readerstudy.reading.api import router as reading
 
+    api.add_router("/library", library)
     api.add_router("/reading", reading)
 
 

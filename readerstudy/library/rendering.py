@@ -27,8 +27,15 @@ WINDOWS = {
     "lung": (-600, 1500),
     "bone": (400, 1800),
 }
-TUMOR_COLOR = (255, 138, 92)
-ORGAN_COLORS = [(92, 200, 220), (140, 210, 130), (200, 160, 240), (240, 210, 110), (130, 160, 250)]
+# Tumor first, then organs; the same as .swatch-N in library.css.
+COLORS = [
+    (255, 138, 92),
+    (92, 200, 220),
+    (140, 210, 130),
+    (200, 160, 240),
+    (240, 210, 110),
+    (130, 160, 250),
+]
 PREVIEW_SIDE = 200
 Slab = Callable[[int, int], npt.NDArray[Any]]
 
@@ -53,11 +60,11 @@ def planes(volume: Volume) -> list[Plane]:
     ]
 
 
-def color_of(mask: Mask, organs: Sequence[Mask]) -> tuple[int, int, int]:
+def color_index(mask: Mask, organs: Sequence[Mask]) -> int:
+    """0 for a tumor, from 1 on for organs in their order: the classes of the style sheet."""
     if mask.kind == Mask.Kind.TUMOR:
-        return TUMOR_COLOR
-    position = [other.pk for other in organs].index(mask.pk) if mask in organs else 0
-    return ORGAN_COLORS[position % len(ORGAN_COLORS)]
+        return 0
+    return 1 + [other.pk for other in organs].index(mask.pk) % (len(COLORS) - 1)
 
 
 def slice_png(
@@ -77,7 +84,7 @@ def slice_png(
         organs = [mask for mask in volume.masks.all() if mask.kind == Mask.Kind.ORGAN]
         for mask in masks:
             marked = _cut(_mask_slab(mask), geometry, plane, index)
-            pixels[_outline(marked, shape)] = color_of(mask, organs)
+            pixels[_outline(marked, shape)] = COLORS[color_index(mask, organs)]
         image = Image.fromarray(pixels)
     return _png(image)
 

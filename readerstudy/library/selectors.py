@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from readerstudy.library.imaging.geometry import Direction, Geometry
 
@@ -123,6 +123,12 @@ def open_uploads(user: Any) -> list[Upload]:
 def received(upload: Upload) -> list[dict[str, Any]]:
     """What has arrived of each file: the browser goes on from there."""
     return list(upload.files.values("id", "name", "size", "received"))
+
+
+def waiting_bytes(upload: Upload) -> dict[str, int]:
+    """Files and bytes of an upload, and how many bytes have arrived."""
+    sums = upload.files.aggregate(total=Sum("size"), received=Sum("received"), files=Count("id"))
+    return {key: value or 0 for key, value in sums.items()}
 
 
 def is_complete(upload: Upload) -> bool:
