@@ -18,7 +18,9 @@ class SynthesisRun(models.Model):
     volumes = models.ManyToManyField("library.Volume", related_name="synthesis_runs")
     job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, related_name="+")
     requested = models.PositiveIntegerField()
-    made = models.PositiveIntegerField(default=0)
+    finished = models.PositiveIntegerField(default=0, help_text="lesions tried; work resumes here")
+    made = models.PositiveIntegerField(default=0, help_text="lesions that passed the checks")
+    notes = models.JSONField(default=list, help_text="lesions that could not be made, and why")
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -34,8 +36,8 @@ class SynthesisRun(models.Model):
 class Rendition(models.Model):
     """The blinded bytes of one case as a browser gets them.
 
-    Nothing in this table depends on whether the lesion is real, and it holds no key to a table
-    that does: `Candidate` points here, never the other way.
+    Nothing in this table depends on whether the lesion is real, and no key leads from here to a
+    table that does. Each build makes new ones: the same candidate in two trials has two.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -69,7 +71,9 @@ class Candidate(models.Model):
         REJECTED = "rejected"
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    volume = models.ForeignKey("library.Volume", on_delete=models.PROTECT, related_name="candidates")
+    volume = models.ForeignKey(
+        "library.Volume", on_delete=models.PROTECT, related_name="candidates"
+    )
     kind = models.CharField(max_length=10, choices=Kind)
     organ = models.CharField(max_length=40)
     lesion_index = models.PositiveIntegerField(default=0)
@@ -85,12 +89,10 @@ class Candidate(models.Model):
     contrast_hu = models.FloatField(help_text="mean of the lesion minus mean of its surroundings")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     reason = models.CharField(max_length=300, blank=True)
+    by_gate = models.BooleanField(default=False, help_text="rejected by the checks of the run")
     provenance = models.JSONField(default=dict)
     verdict = models.JSONField(default=dict)
     patch_sha256 = models.CharField(max_length=64, blank=True)
-    rendition = models.OneToOneField(
-        Rendition, on_delete=models.SET_NULL, null=True, related_name="+"
-    )
     created_at = models.DateTimeField(auto_now_add=True)
     curated_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
@@ -99,6 +101,13 @@ class Candidate(models.Model):
 
     class Meta:
         ordering = ["created_at", "id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["run", "lesion_index", "attempt"],
+                condition=models.Q(run__isnull=False),
+                name="attempt_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.organ} lesion of {self.diameter_mm:.0f} mm"

@@ -25,6 +25,8 @@ from synthesis.engine.shapes import SoftLesion, draw_diameter, draw_radius_field
 
 #: Tissue around the lesion that goes into the crop (mm): the reference ring and filter margins.
 _CONTEXT_MM = 12.0
+#: The same when the lesion pushes its surroundings aside.
+_PUSHED_MM = 20.0
 #: Places tried for one drawn shape before it is made smaller.
 _PLACES_PER_SIZE = 20
 _SHRINK = 0.85
@@ -164,7 +166,7 @@ def _fits(prepared: Prepared, lesion: SoftLesion) -> bool:
 
 def _crop(scan: Scan, lesion: SoftLesion, mass_effect: float) -> HostCrop:
     step: Spacing = zyx(scan.spacing)
-    margin = _CONTEXT_MM + (0.75 * lesion.diameter_mm if mass_effect > 0 else 0.0)
+    margin = _PUSHED_MM if mass_effect > 0 else _CONTEXT_MM
     box: Box = lesion.box.grown(margin, step).clipped(scan.hu.shape)
     cut = box.slices
     organ = np.asarray(scan.organ_mask[cut], bool)

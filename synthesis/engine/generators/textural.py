@@ -27,6 +27,7 @@ _RING_MM = (2.0, 9.0)
 #: Structures are moved after this much smoothing (mm): finer detail is noise and stays.
 _MOVED_DETAIL_MM = 0.8
 _LARGEST_PUSH_MM = 3.0
+_FARTHEST_FADE_MM = 6.0
 _GRAIN_OF_LOW_NOISE_MM = 4.5
 
 
@@ -157,12 +158,12 @@ def _push_aside(
     """Move the structures around the lesion outwards.
 
     The displacement points away from the lesion's center, is largest at its surface and fades
-    over half a radius; towards the organ's edge it fades to nothing. Returns the change in HU
+    over half a radius (at most 6 mm); towards the organ's edge it fades to nothing. Returns the change in HU
     and the weight of the zone that it may touch.
     """
     radius = 0.5 * lesion.diameter_mm
     largest = min(0.25 * radius, _LARGEST_PUSH_MM) * strength
-    reach = max(0.5 * radius, 2.0)
+    reach = float(np.clip(0.5 * radius, 2.0, _FARTHEST_FADE_MM))
     room = ndimage.distance_transform_edt(host.tissue, sampling=host.spacing_zyx)
     fade = np.exp(np.minimum(depth, 0.0) / reach) * np.clip(room / (largest + 3.0), 0.0, 1.0)
     fade = np.where(depth < -3.0 * reach, 0.0, fade)

@@ -1,0 +1,32 @@
+"""What a worker runs for this room."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from readerstudy.jobs.registry import JobContext, job
+from readerstudy.library.models import Mask, Volume
+
+from .models import SynthesisRun
+from .services.real import make_candidates
+from .services.runs import REAL, SYNTHESIZE, run_synthesis
+
+
+@job(SYNTHESIZE, title="Making synthetic lesions", queue="cpu", max_attempts=5)
+def run_synthesize(ctx: JobContext, run_id: str) -> dict[str, Any] | None:
+    """Go on where the run's counters say it stopped."""
+    run = SynthesisRun.objects.filter(pk=run_id).first()
+    return None if run is None else run_synthesis(ctx, run)
+
+
+@job(REAL, title="Looking for real lesions", queue="cpu", max_attempts=3)
+def run_real(ctx: JobContext) -> dict[str, Any]:
+    """Each lesion has an id of its own, so repeating this makes no doubles."""
+    with_tumors = Volume.objects.filter(masks__kind=Mask.Kind.TUMOR).distinct().order_by("pk")
+    volumes = list(with_tumors.prefetch_related("masks"))
+    made = 0
+    for done, volume in enumerate(volumes):
+        ctx.progress(done, len(volumes), volume.name)
+        made += len(make_candidates(volume, actor=ctx.actor))
+    ctx.progress(len(volumes), len(volumes))
+    return {"volumes": len(volumes), "candidates": made}

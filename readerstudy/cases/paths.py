@@ -1,0 +1,16 @@
+"""Where this room keeps its files. Names come from ids."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from readerstudy.storage import data_path
+
+
+def patch_file(candidate_id: uuid.UUID) -> Path:
+    return data_path("candidates", f"{candidate_id}.npz")
+
+
+def rendition_folder(rendition_id: uuid.UUID) -> Path:
+    return data_path("renditions", str(rendition_id))
