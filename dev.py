@@ -295,10 +295,18 @@ def install_torch(index: str) -> None:
     if index:
         build = index.rstrip("/").rpartition("/")[2]
         hurry = ["--no-deps", "--retries", "1", "--timeout", "15", "--extra-index-url", index]
+        if installed_torch_build() not in ("", build):
+            hurry.append("--force-reinstall")  # the version is the same, only the build is not
         if pip_install(f"{title} ({build})", [*hurry, torch], 1, may_fail=True):
             return
         say(f"      {index} gave no PyTorch; pip's own configuration decides")
     pip_install(title, ["--no-deps", torch], 1, may_fail=False)
+
+
+def installed_torch_build() -> str:
+    """The build in .venv, such as "cpu" or "cu130"; empty for none, or one that names none."""
+    found = VENV.glob("lib/python*/site-packages/torch-*+*.dist-info")
+    return next((path.name.partition("+")[2][: -len(".dist-info")] for path in found), "")
 
 
 # --------------------------------------------------------------------------------------- running

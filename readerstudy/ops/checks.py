@@ -31,8 +31,8 @@ def sqlite_version_messages(version: tuple[int, ...]) -> list[CheckMessage]:
     return [
         Warning(
             f"Python is linked with SQLite {linked}; a rare write race was fixed in {fixed}.",
-            hint="Fine for a demo or one reader at a time. Run `manage.py backup` often, "
-            "or set READERSTUDY_DATABASE_URL to PostgreSQL for a study with many readers.",
+            hint="Fine for a demo. For a study, run `manage.py backup` often or set "
+            "READERSTUDY_DATABASE_URL to PostgreSQL.",
             id="readerstudy.ops.W001",
         )
     ]

@@ -133,6 +133,46 @@ def test_torch_comes_from_the_cpu_index_unless_told_otherwise() -> None:
     assert dev.torch_index({"READERSTUDY_TORCH_INDEX": gpu}, "Linux") == gpu
 
 
+@pytest.mark.parametrize(
+    ("installed", "index", "forced"),
+    [
+        ("torch-2.13.0+cpu", "https://download.pytorch.org/whl/cu130", True),
+        ("torch-2.13.0+cpu", "https://download.pytorch.org/whl/cpu/", False),
+        ("torch-2.13.0", "https://download.pytorch.org/whl/cpu", False),
+        (None, "https://download.pytorch.org/whl/cpu", False),
+    ],
+)
+def test_another_build_of_the_same_torch_is_put_in_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    installed: str | None,
+    index: str,
+    forced: bool,
+) -> None:
+    packages = tmp_path / "lib" / "python3.12" / "site-packages"
+    (packages / "torchmetrics-1.0+cpu.dist-info").mkdir(parents=True)
+    if installed:
+        (packages / f"{installed}.dist-info").mkdir()
+    asked: list[list[str]] = []
+    monkeypatch.setattr(dev, "VENV", tmp_path)
+    monkeypatch.setattr(
+        dev, "pip_install", lambda _, words, *rest, **options: asked.append(words) or True
+    )
+    dev.install_torch(index)
+    assert ("--force-reinstall" in asked[0]) is forced
+    assert asked[0][-1] == "torch==2.13.0"
+
+
+def test_an_index_without_torch_is_given_up_after_one_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        dev, "pip_install", lambda _, words, *rest, **options: bool(asked.append(words))
+    )
+    dev.install_torch("https://index.example/whl/cpu")
+    assert ["--retries", "1"] == asked[0][1:3]
+    assert asked[1] == ["--no-deps", "torch==2.13.0"], "pip's own configuration decides"
+
+
 def test_the_whole_suite_runs_on_all_cores_and_a_part_as_asked() -> None:
     assert dev.pytest_arguments([], 2)[2:4] == ["-n", "2"]
     assert dev.pytest_arguments([], 64)[2:4] == ["-n", "4"]
