@@ -169,7 +169,7 @@ def test_an_index_without_torch_is_given_up_after_one_try(monkeypatch: pytest.Mo
         dev, "pip_install", lambda _, words, *rest, **options: bool(asked.append(words))
     )
     dev.install_torch("https://index.example/whl/cpu")
-    assert ["--retries", "1"] == asked[0][1:3]
+    assert asked[0][1:3] == ["--retries", "1"]
     assert asked[1] == ["--no-deps", "torch==2.13.0"], "pip's own configuration decides"
 
 
