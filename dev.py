@@ -40,6 +40,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "readerstudy-installed.json"
 LOG = VENV / "install.log"
 LOCK = ROOT / "constraints.txt"
+MANAGE = str(ROOT / "manage.py")
 
 RUNNING = ".".join(str(part) for part in sys.version_info[:3])
 OLDEST, FIRST_UNSUPPORTED = (3, 11), (3, 14)
@@ -329,7 +330,6 @@ def demo_mode(environ: dict[str, str]) -> dict[str, str]:
 def become(arguments: Sequence[str], environ: dict[str, str]) -> NoReturn:
     """Replace this process, so that Ctrl-C and exit status are the command's own."""
     sys.stdout.flush()
-    os.chdir(ROOT)
     os.execve(PYTHON, [str(PYTHON), *arguments], environ)  # noqa: S606  no shell is wanted
 
 
@@ -405,22 +405,26 @@ def main(arguments: Sequence[str]) -> None:
     check_python(sys.version_info[:3], platform.system(), platform.machine())
     if command == "demo":
         install("runtime")
-        become(["manage.py", "demo", *extra], environment() | {"READERSTUDY_DEMO": "1"})
+        become([MANAGE, "demo", *extra], environment() | {"READERSTUDY_DEMO": "1"})
     elif command == "manage":
         install("runtime")
-        become(["manage.py", *extra], environment() | demo_mode(dict(os.environ)))
+        become([MANAGE, *extra], environment() | demo_mode(dict(os.environ)))
     elif command == "test":
         install("test")
+        os.chdir(ROOT)
         become(pytest_arguments(extra, os.cpu_count() or 1), environment())
     elif command in ("lint", "ci"):
         install("test")
         lint()
         if command == "ci":
+            os.chdir(ROOT)
             become(pytest_arguments(extra, os.cpu_count() or 1), environment())
     elif command == "format":
         install("test")
-        subprocess.run([str(PYTHON), "-m", "ruff", "check", "--fix", "."], cwd=ROOT, check=False)
-        become(["-m", "ruff", "format", "."], environment())
+        subprocess.run(
+            [str(PYTHON), "-m", "ruff", "check", "--fix", str(ROOT)], cwd=ROOT, check=False
+        )
+        become(["-m", "ruff", "format", str(ROOT)], environment())
     elif command == "lock":
         install("test")
         lock()
