@@ -18,6 +18,8 @@ export class CaseLoad {
     this.c = c;
     this.engine = engine;
     this.started = false;
+    /** the signed addresses of its frames have run out */
+    this.expired = false;
     this.ids = engine.register(c);
     /** @type {Set<number>} frames that came damaged: fetch past the browser's cache */
     this.damaged = new Set();
@@ -36,10 +38,11 @@ export class CaseLoad {
     );
   }
 
-  start() {
+  /** @param {number} first the slice to bring in first */
+  start(first) {
     if (this.started) return;
     this.started = true;
-    this.frames.start(this.c.startSlice);
+    this.frames.start(first);
   }
 
   /** @param {number} k */

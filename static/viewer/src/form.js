@@ -64,7 +64,7 @@ export class Form {
         ...this.tags.map((tag, i) => h("label", { class: "rv-cue" }, tag, h("span", {}, config.cues[i].label)))));
     this.comment = h("textarea", {
       class: "rv-comment",
-      rows: "2",
+      rows: "1",
       maxlength: "2000",
       oninput: () => this.events.changed(),
       onkeydown: (/** @type {KeyboardEvent} */ event) => {
@@ -75,7 +75,7 @@ export class Form {
       },
     });
     this.commentBox = h("label", { class: "rv-comment-box" },
-      h("span", {}, "Comment ", h("kbd", {}, "C"), h("span", { class: "rv-dim" }, " optional, Enter leaves it")),
+      h("span", {}, "Comment ", h("kbd", {}, "C"), h("span", { class: "rv-dim" }, " optional; Enter leaves it")),
       this.comment);
     this.extras = h("div", { class: "rv-extras", hidden: true },
       config.askCues && config.cues.length ? this.cues : null,
@@ -159,7 +159,7 @@ export class Form {
     setText(this.hint, this.locked
       ? this.lockedText
       : chosen
-        ? "Enter saves it for good. Backspace undoes the choice."
+        ? "Enter saves for good. Backspace undoes."
         : `Choose with the keys ${keys[0]} to ${keys[keys.length - 1]}.`);
   }
 }

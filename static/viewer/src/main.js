@@ -67,6 +67,7 @@ async function start() {
     hooks: {
       stored: (item, worklist) => void session.stored(item.answer.token, worklist),
       conflict: () => void session.conflicted(),
+      refused: () => void session.ask(),
       changed: () => session?.connection(),
     },
   });
@@ -108,10 +109,10 @@ async function start() {
     help: () => help.toggle(),
     pause: () => void session.pause(),
   };
-  const NEED_PICTURE = /^(scroll|first|last|zoom|pan|width|level|preset|invert|reset|jump|marker|planes|nextPlane|removeLength|tool)/;
+  const NEED_PICTURE = /^(scroll|first|last|zoom|pan[XY]|width|level|preset|invert|reset|jump|marker|planes|nextPlane|removeLength|tool)/;
   /** @param {string} name @param {number} [arg] */
   function run(name, arg = 0) {
-    if (NEED_PICTURE.test(name) && name !== "pause" && !viewer.shown) return;
+    if (NEED_PICTURE.test(name) && !viewer.shown) return;
     commands[name]?.(arg);
   }
 
@@ -128,10 +129,10 @@ async function start() {
     }
     const target = /** @type {HTMLElement} */ (event.target);
     if (target instanceof HTMLTextAreaElement) return;
-    const native = target.closest("button, a, input");
-    if (native && (command.name === "confirm" || event.key === " ")) return; // its own Enter
+    if (command.name === "confirm" && target.closest("button, a")) return; // its own Enter
     event.preventDefault();
-    if (native instanceof HTMLInputElement && command.name === "escape") viewer.focus();
+    // Escape leaves the tags first; only from the picture does it undo the choice
+    if (command.name === "escape" && target instanceof HTMLInputElement) viewer.focus();
     else run(command.name, command.arg);
   });
   for (const type of ["pointerdown", "pointermove", "wheel"]) {
@@ -142,7 +143,9 @@ async function start() {
     session.clock.setVisible(visible);
     if (!visible) void session.saveDraft(true);
   });
-  window.addEventListener("pagehide", () => void session.saveDraft(true));
+  window.addEventListener("pageshow", (event) => {
+    if (event.persisted) location.reload(); // back from the browser's memory: ask the server anew
+  });
   window.addEventListener("online", () => {
     queue.kick();
     session.retryFrames();
@@ -190,6 +193,7 @@ function exposeState({ viewer, session, queue, form }) {
     backendReason: () => session.engine.reason,
     firstImageMs: () => session.record.firstImageMs,
     loadMs: () => session.record.loadMs,
+    openedMs: () => session.openedMs,
     swapMs: () => session.swapMs,
     record: () => session.record.save(),
     clock: () => session.clock.save(),

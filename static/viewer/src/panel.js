@@ -45,11 +45,12 @@ export class Panel {
     this.bar.setAttribute("aria-valuetext", `${c.position - 1} of ${c.total} answered`);
   }
 
-  /** @param {number} done @param {number} count */
+  /** @param {number} done @param {number} count 0 while no case is open */
   slices(done, count) {
+    setHidden(this.load, count === 0);
     const all = done === count;
     setText(this.loadText, all ? `All ${count} slices are in` : `Slices ${done} of ${count}`);
-    this.loadBar.max = count;
+    this.loadBar.max = Math.max(1, count);
     this.loadBar.value = done;
     this.load.classList.toggle("rv-done", all);
   }

@@ -14,6 +14,7 @@
  * @typedef {object} Hooks
  * @property {(item: Item, worklist: Worklist|null) => void} stored
  * @property {(item: Item, stored: any) => void} conflict   the case had an answer already
+ * @property {(item: Item) => void} refused  the server will not have it; it stays in the store
  * @property {() => void} changed                           count or state is new
  */
 
@@ -102,6 +103,12 @@ export class AnswerQueue {
     return kept;
   }
 
+  /** Gives refused answers another chance: the study may be open again. */
+  unstick() {
+    for (const item of this.items) item.stuck = null;
+    this.kick();
+  }
+
   /** Tries now: something changed for the better (back online, signed in, the reader asks). */
   kick() {
     this.timer += 1; // any pending timer is stale
@@ -148,6 +155,7 @@ export class AnswerQueue {
       if (error.kind === "refused" || error.kind === "invalid") {
         item.stuck = error.message;
         this.hooks.changed();
+        this.hooks.refused(item);
         return true;
       }
       this.#wait();

@@ -34,13 +34,11 @@ export class Scene {
   }
 
   /**
-   * @param {Case} c @param {string[]} ids
-   * @param {(id: string) => Int16Array|null} pixels
+   * @param {Case} c
    * @param {boolean} marker does the protocol show the lesion?
    */
-  open(c, ids, pixels, marker) {
+  open(c, marker) {
     this.c = c;
-    this.ids = ids;
     const { dims, spacing } = gridOf(c.image, c.frames.count);
     this.dims = dims;
     this.spacing = spacing;
@@ -51,10 +49,19 @@ export class Scene {
     this.cursor = this.home();
     const first = c.windows[0] ?? { center: 40, width: 400 };
     this.setWindow({ center: first.center, width: first.width, invert: false });
+  }
+
+  /**
+   * Says where the frames are.
+   * @param {string[]} ids @param {(id: string) => Int16Array|null} pixels
+   */
+  bind(ids, pixels) {
+    const [columns, rows, count] = this.dims;
+    this.ids = ids;
     this.volume = {
-      columns: c.image.columns,
-      rows: c.image.rows,
-      count: c.frames.count,
+      columns,
+      rows,
+      count,
       slice: (k) => (ids[k] === undefined ? null : pixels(ids[k])),
     };
   }

@@ -61,6 +61,11 @@ export class Session {
     this.leaving = false;
     /** @type {number|null} ms from the key to the picture, of the last change of case */
     this.swapMs = null;
+    /** @type {number|null} ms from opening the page to the first picture */
+    this.openedMs = null;
+    this.confirmedAt = 0;
+    this.confirming = false;
+    this.pauseAsked = false;
     window.setInterval(() => void this.saveDraft(), DRAFT_EVERY_MS);
   }
 
@@ -104,9 +109,7 @@ export class Session {
     this.connection();
     if (this.active) return;
     if (error.kind === "signin") {
-      this.notice.show("You are signed out", "Your answers are safe in this browser. Sign in to go on.", [
-        { label: "Sign in again", href: this.config.signInUrl || location.href },
-      ]);
+      this.#askToSignIn();
     } else if (error.kind === "refused" || error.kind === "invalid") {
       this.notice.show("This reading is not open to you now", error.message, [
         { label: "Back", href: this.config.exitUrl },
@@ -114,6 +117,12 @@ export class Session {
     } else {
       this.notice.show("No connection", "Trying again …", [], true);
     }
+  }
+
+  #askToSignIn() {
+    this.notice.show("You are signed out",
+      "Your answers are safe in this browser. Sign in, and you are back at the same place.",
+      [{ label: "Sign in again", href: this.config.signInUrl || location.href }]);
   }
 
   /** @param {Worklist} worklist */
@@ -128,8 +137,8 @@ export class Session {
     }
     if (this.active?.c.token !== first.token) {
       await this.#activate(this.ahead?.c.token === first.token ? this.#swapIn() : this.#load(first));
-    } else if (this.active.frames.troubled.length && this.active.c.frames.url !== first.frames.url) {
-      await this.#reload(first); // the addresses of its frames had expired
+    } else if (this.active.expired && this.active.c.frames.url !== first.frames.url) {
+      this.#reload(first);
     }
     this.#prepare(second ?? null);
   }
@@ -137,30 +146,39 @@ export class Session {
   /** @param {Worklist} worklist */
   async #nothingLeft(worklist) {
     this.#drop();
-    if (this.queue.unsent && !this.queue.stuck.length) {
+    const { queue } = this;
+    if (queue.unsent > queue.stuck.length) {
       this.#waitForSending();
       return;
     }
-    if (this.queue.stuck.length) {
-      this.notice.show("An answer could not be saved",
-        `${this.queue.stuck[0].stuck} It is kept in this browser. Please tell the study coordinator.`,
-        [{ label: "Back", href: this.config.exitUrl }]);
-      return;
-    }
-    if (worklist.redirect) {
+    if (worklist.redirect && !queue.unsent) {
       this.leaving = true;
       location.assign(worklist.redirect);
       return;
     }
     const [title, text] = ENDINGS[worklist.state] ?? ["Nothing to read now", "Please come back later."];
-    this.notice.show(title, text, [{ label: "Back to the overview", href: this.config.exitUrl }]);
+    const kept = queue.unsent
+      ? ` ${count(queue.unsent)} could not be saved yet (${queue.stuck[0].stuck}) and stay in this browser; ` +
+        "please tell the study coordinator."
+      : "";
+    this.notice.show(title, text + kept, [
+      { label: "Try again", act: () => this.#again() },
+      { label: "Back to the overview", href: worklist.redirect ?? this.config.exitUrl },
+    ]);
+  }
+
+  #again() {
+    this.queue.unstick();
+    void this.ask();
   }
 
   #waitForSending() {
-    const n = this.queue.unsent;
-    const word = n === 1 ? "answer is" : "answers are";
+    if (this.signedOut || this.queue.state === "signin") {
+      this.#askToSignIn();
+      return;
+    }
     this.notice.show("Waiting for the connection",
-      `${n} ${word} kept in this browser and will be sent as soon as the server answers. ` +
+      `${count(this.queue.unsent)} kept in this browser, to be sent as soon as the server answers. ` +
       "Then the next case opens by itself. You may also close this page and come back on this computer.",
       [{ label: "Try now", act: () => this.queue.kick() }], true);
   }
@@ -187,6 +205,10 @@ export class Session {
     this.active?.dispose();
     this.active = null;
     this.clock.stop();
+    this.form.reset(null);
+    this.form.lock(true);
+    this.panel.slices(0, 0);
+    this.panel.troubles("");
   }
 
   /** @param {CaseLoad} load */
@@ -204,19 +226,19 @@ export class Session {
     this.panel.troubles("");
     this.form.reset(draft);
     this.viewer.open(c, load.ids);
-    load.start();
+    load.start(this.viewer.axial.slice);
     this.#progress();
-    if (load.has(c.startSlice)) await this.#show(load);
+    if (load.has(this.viewer.axial.slice)) await this.#show(load);
     else this.notice.show("", "Loading the first slice …", [], true);
   }
 
-  /** The addresses of the frames are new; all else stays. @param {Case} c */
-  async #reload(c) {
+  /** The signed addresses of the frames had run out: the same case, at the same place, anew. @param {Case} c */
+  #reload(c) {
     this.active?.dispose();
     const load = this.#load(c);
     this.active = load;
-    this.viewer.open(c, load.ids);
-    load.start();
+    this.viewer.reopen(c, load.ids);
+    load.start(this.viewer.axial.slice);
     this.#progress();
   }
 
@@ -234,12 +256,17 @@ export class Session {
 
   /** Loads the case ahead, once the current one is complete. @param {Case|null} c */
   #prepare(c) {
-    if (this.ahead && this.ahead.c.token !== c?.token) {
+    const stale = this.ahead?.expired && this.ahead.c.frames.url !== c?.frames.url;
+    if (this.ahead && (stale || this.ahead.c.token !== c?.token)) {
       this.ahead.dispose();
       this.ahead = null;
     }
     if (c && !this.ahead && c.token !== this.active?.c.token) this.ahead = this.#load(c);
-    if (this.active?.complete) this.ahead?.start();
+    if (this.active?.complete) this.#startAhead();
+  }
+
+  #startAhead() {
+    this.ahead?.start(this.ahead.c.startSlice);
   }
 
   // ---- frames -------------------------------------------------------------------------------
@@ -247,7 +274,7 @@ export class Session {
   /** @param {CaseLoad} load @param {number} k */
   #frame(load, k) {
     if (load !== this.active) return;
-    if (k === load.c.startSlice && !this.viewer.shown) void this.#show(load);
+    if (k === this.viewer.axial.slice && !this.viewer.shown) void this.#show(load);
     this.viewer.frameIn(k);
     this.#progress();
   }
@@ -256,7 +283,7 @@ export class Session {
   #complete(load) {
     if (load !== this.active) return;
     this.#progress();
-    this.ahead?.start();
+    this.#startAhead();
   }
 
   /**
@@ -269,7 +296,10 @@ export class Session {
       this.#progress();
     }
     // Signed out, or the signed address has run out: the worklist tells which, and has a new one.
-    if ([401, 403, 404, 410].includes(status)) this.#refresh();
+    if ([401, 403, 404, 410].includes(status)) {
+      load.expired = true;
+      this.#refresh();
+    }
   }
 
   #refresh() {
@@ -281,7 +311,7 @@ export class Session {
   retryFrames() {
     this.active?.frames.retryNow();
     this.ahead?.frames.retryNow();
-    if (this.active && !this.active.complete) this.#refresh();
+    if (this.active?.expired) this.#refresh();
   }
 
   /** The reader goes to a slice. @param {number} k */
@@ -297,7 +327,7 @@ export class Session {
     this.panel.slices(done, count);
     // complete before it was opened: it came as the case ahead
     if (load.complete) this.record.loadMs ??= Math.round(performance.now() - this.since);
-    this.form.lock(!load.complete, `The answer opens when all slices are in: ${done} of ${count}.`);
+    this.form.lock(!load.complete, `Opens when all slices are in (${done} of ${count}).`);
     const bad = load.frames.troubled;
     this.panel.troubles(bad.length
       ? `${bad.length === 1 ? "One slice does" : `${bad.length} slices do`} not load. Trying again by itself.`
@@ -310,6 +340,7 @@ export class Session {
   seen(k) {
     if (!this.active) return;
     this.record.slice(k);
+    this.openedMs ??= performance.now();
     if (this.record.firstImageMs === null) {
       this.record.firstImageMs = Math.round(performance.now() - this.since);
     }
@@ -470,13 +501,13 @@ export class Session {
   connection() {
     const { queue, panel } = this;
     const n = queue.unsent;
-    const answers = `${n} ${n === 1 ? "answer" : "answers"}`;
+    const answers = count(n);
     const kept = this.store.kind === "memory" ? "Do not close this page." : "Kept safely in this browser.";
     if (!n) this.pauseAsked = false;
     if (this.signedOut || queue.state === "signin") {
       panel.connected(n ? `You are signed out. ${answers} not sent yet. ${kept}` : "You are signed out. Your choice is kept.", "warn", true);
     } else if (queue.stuck.length) {
-      panel.connected(`${queue.stuck.length} answer refused: ${queue.stuck[0].stuck} It is kept; tell the coordinator.`, "warn", false);
+      panel.connected(`${count(queue.stuck.length)} not accepted: ${queue.stuck[0].stuck} ${kept} Please tell the coordinator.`, "warn", false);
     } else if (queue.state === "waiting") {
       panel.connected(`No connection. ${answers} not sent yet, trying again by itself. ${kept}`, "warn", false);
     } else if (n) {
@@ -488,6 +519,11 @@ export class Session {
       this.#waitForSending();
     }
   }
+}
+
+/** @param {number} n */
+function count(n) {
+  return `${n} ${n === 1 ? "answer" : "answers"}`;
 }
 
 /** @type {Record<string, [string, string]>} */

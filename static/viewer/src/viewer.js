@@ -67,11 +67,23 @@ export class Viewer {
 
   /** Takes up a case. Nothing is drawn before `show`. @param {Case} c @param {string[]} ids */
   open(c, ids) {
-    const pixels = (/** @type {string} */ id) => this.engine?.pixels(id) ?? null;
     this.shown = false;
-    this.scene.open(c, ids, pixels, this.config.guideMarker !== "none");
+    this.scene.open(c, this.config.guideMarker !== "none");
+    this.#bind(ids);
     this.axial.element.setAttribute("aria-label", `Axial CT image, ${c.organ}`);
     this.events.changed();
+  }
+
+  /** The same case with new addresses: place, window and marks stay. @param {Case} c @param {string[]} ids */
+  reopen(c, ids) {
+    this.shown = false;
+    this.scene.c = c;
+    this.#bind(ids);
+  }
+
+  /** @param {string[]} ids */
+  #bind(ids) {
+    this.scene.bind(ids, (id) => this.engine?.pixels(id) ?? null);
   }
 
   /** Draws the case at its first slice, which must be in. */
