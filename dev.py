@@ -20,6 +20,7 @@ empty leaves the choice to pip's own configuration.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -46,6 +47,7 @@ RUNNING = ".".join(str(part) for part in sys.version_info[:3])
 OLDEST, FIRST_UNSUPPORTED = (3, 11), (3, 14)
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 NEEDED_BYTES = {"runtime": 3_000_000_000, "test": 3_500_000_000}
+DISK_FULL = "The disk is full: make room and run the same command again."
 GPU_ONLY = ("nvidia-", "cuda-", "triton")
 
 LOCK_HEADER = """\
@@ -150,7 +152,7 @@ def explain(log: str) -> str:
     """One sentence for a failed installation, from pip's own words."""
     words = log.lower()
     if "no space left on device" in words or "disk quota exceeded" in words:
-        return "The disk is full: make room and run the same command again."
+        return DISK_FULL
     if any(
         sign in words
         for sign in (
@@ -439,5 +441,11 @@ if __name__ == "__main__":
         main(sys.argv[1:])
     except Problem as problem:
         sys.exit(f"dev.py: {problem}")
+    except OSError as problem:
+        full = problem.errno in (errno.ENOSPC, errno.EDQUOT)
+        where = f" ({problem.filename})" if problem.filename else ""
+        sys.exit(
+            f"dev.py: {DISK_FULL if full else f'{problem.strerror}{where}: check the permissions.'}"
+        )
     except KeyboardInterrupt:
-        sys.exit("dev.py: stopped.")
+        sys.exit("dev.py: stopped; the same command goes on from here.")
