@@ -97,7 +97,7 @@ export function attachPointer(pane, viewer) {
 export function wheelSteps(delta, rest) {
   if (Math.abs(delta) >= 60) return [Math.sign(delta) * Math.max(1, Math.round(Math.abs(delta) / 120)), 0];
   const sum = Math.sign(delta) === Math.sign(rest) ? rest + delta : delta;
-  const steps = Math.trunc(sum / 24);
+  const steps = Math.trunc(sum / 24) || 0; // never -0
   return [steps, sum - steps * 24];
 }
 
