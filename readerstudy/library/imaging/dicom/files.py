@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 import zlib
@@ -9,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
-from pydicom.dataset import Dataset, FileDataset
+from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
@@ -23,6 +25,13 @@ from readerstudy.library.imaging.errors import ImagingError
 from readerstudy.library.imaging.limits import MAX_HEADER_BYTES, MAX_INFLATED_BYTES
 
 PREAMBLE = 128
+UNDEFINED_LENGTH = 0xFFFFFFFF
+PIXEL_DATA = 0x7FE00010
+
+# pydicom quotes odd values of a header in warnings and log lines; one can be a name of a patient.
+# Values are judged field by field in headers.py instead.
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
 
 
 def looks_like_dicom(head: bytes) -> bool:
@@ -46,7 +55,12 @@ def open_dicom(path: Path, *, pixels: bool) -> FileDataset:
             warnings.simplefilter("ignore")  # odd values are judged by us, field by field
             if part10 and _is_deflated(path):
                 return pydicom.dcmread(_inflated(path))
-            return pydicom.dcmread(path, force=not part10, defer_size=None if pixels else "64 KB")
+            if not looks_like_dicom(head):
+                raise ImagingError("it is not a DICOM file")
+            defer = None if pixels else "64 KB"
+            dataset = pydicom.dcmread(path, force=not part10, defer_size=defer)
+            _check_whole(dataset)
+            return dataset if part10 else _with_meta(dataset)
     except ImagingError:
         raise
     except InvalidDicomError:
@@ -61,6 +75,24 @@ def transfer_syntax(dataset: Dataset) -> UID:
     """The transfer syntax, implicit little endian for files from before Part 10."""
     meta = getattr(dataset, "file_meta", None) or {}
     return UID(str(meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)))
+
+
+def _check_whole(dataset: FileDataset) -> None:
+    """pydicom takes a value that ends with the file for the whole value; even a UID."""
+    for element in dataset.values():
+        value, length = getattr(element, "value", None), getattr(element, "length", None)
+        short = isinstance(value, bytes) and length is not None and len(value) < length
+        if short and length != UNDEFINED_LENGTH and element.tag != PIXEL_DATA:
+            raise ImagingError("it is cut off in its header; copy it again")
+
+
+def _with_meta(dataset: FileDataset) -> FileDataset:
+    """Give a file from before Part 10 the transfer syntax it was found to have."""
+    implicit, little = dataset.original_encoding
+    explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
 
 
 def _is_deflated(path: Path) -> bool:
@@ -104,10 +136,10 @@ def check_stored(dataset: Dataset, path: Path, needed: int) -> None:
     element = dataset.get_item("PixelData")
     if transfer_syntax(dataset).is_compressed:
         return
-    held = element.length if hasattr(element, "length") else len(element.value or b"")
-    start = getattr(element, "value_tell", None)
-    if start and getattr(element, "value", None) is None:
-        held = min(held, path.stat().st_size - start)
+    if element.value is not None:
+        held = len(element.value)
+    else:  # left on disk: its length is a claim of the header
+        held = min(element.length, path.stat().st_size - element.value_tell)
     if held < needed:
         raise ImagingError(
             f"it is cut off: {held:,} of {needed:,} bytes of pixel data are there; copy it again"
