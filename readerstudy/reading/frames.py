@@ -25,6 +25,8 @@ from django.core.signing import BadSignature, TimestampSigner, b62_encode
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from readerstudy.cases.frames import read_frame
+
 from .selectors import may_fetch_frames
 
 logger = logging.getLogger(__name__)
@@ -106,11 +108,9 @@ def frame(request: HttpRequest, token: str, index: int) -> HttpResponse:
     grant = _grant(request.COOKIES.get(settings.SESSION_COOKIE_NAME, ""), token)
     if grant is None or index >= grant.frames:
         return _refusal(NOT_FOUND, 404)
-    from readerstudy.cases.frames import read_frame
-
     try:
         body = read_frame(grant.rendition_id, index)
-    except OSError:
+    except (OSError, IndexError):
         # A missing file must look the same for every case: the browser tries again, we look.
         logger.exception("a frame cannot be read", extra={"rendition": str(grant.rendition_id)})
         return _refusal(UNREADABLE, 503)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from readerstudy.reading.frames import grants
+from tests.live import Site
 from tests.reading.world import Desk, World, build
 
 
@@ -29,26 +31,6 @@ def desk(world: World, reader: Any, client_for: Callable[..., Any]) -> Desk:
     return desk
 
 
-def _frames_stand_in() -> None:
-    import importlib.util
-    import sys
-    import types
-
-    if importlib.util.find_spec("readerstudy.cases.frames") is None:
-        from readerstudy.storage import data_path
-        module = types.ModuleType("readerstudy.cases.frames")
-        def read_frame(rid, index):
-            folder = data_path("renditions", str(rid), "frames.bin")
-            with open(folder, "rb") as f:
-                f.seek(index * 4096)
-                return f.read(4096)
-        module.read_frame = read_frame
-        sys.modules["readerstudy.cases.frames"] = module
-
-
-_frames_stand_in()
-
-
 @pytest.fixture
 def viewer_dist(settings: Any, tmp_path: Any) -> None:
     """A manifest to name, where the viewer has not been built in this checkout."""
@@ -62,6 +44,33 @@ def viewer_dist(settings: Any, tmp_path: Any) -> None:
         dist = settings.BASE_DIR / "static" / "viewer" / "dist"
         dist.mkdir(parents=True)
         (dist / "manifest.json").write_text(
-            json.dumps({"src/main.js": {"file": "assets/main-12345678.js", "isEntry": True, "css": ["assets/main-1.css"]}})
+            json.dumps(
+                {
+                    "src/main.js": {
+                        "file": "assets/main-12345678.js",
+                        "isEntry": True,
+                        "css": ["assets/main-1.css"],
+                    }
+                }
+            )
         )
     viewer._manifest.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A migrated database file to copy: migrating takes seconds, copying does not."""
+    site = Site(tmp_path_factory.mktemp("template"))
+    site.migrate()
+    return site.data_dir / "db.sqlite3"
+
+
+@pytest.fixture
+def site(empty_database: Any, tmp_path: Any) -> Any:
+    """A real site with an empty database and no server yet; what was started is stopped."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "db.sqlite3")
+    site = Site(folder)
+    yield site
+    site.stop()

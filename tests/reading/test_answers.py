@@ -166,9 +166,7 @@ class TestConcurrently:
         desks = [Desk(client_for(reader)) for _ in range(2)]
         for each in desks:
             each.worklist()
-        responses = self.together(
-            lambda: desks[0].post(token, 1), lambda: desks[1].post(token, 6)
-        )
+        responses = self.together(lambda: desks[0].post(token, 1), lambda: desks[1].post(token, 6))
         assert sorted(response.status_code for response in responses) == [200, 409]
         refused = next(r for r in responses if r.status_code == 409)
         assert refused.json()["stored"] == {"rating": Judgment.objects.get().rating}
@@ -280,7 +278,9 @@ class TestDrafts:
     def test_a_draft_for_a_foreign_case_is_refused(self, desk, world, peer_reader):
         assert desk.draft(world.assignments(peer_reader)[0].token, {}).status_code == 403
 
-    @pytest.mark.parametrize("draft", [None, [], "text", 5, {"a": [[[[[1]]]]]}, {"b": "\x00\ud800"}])
+    @pytest.mark.parametrize(
+        "draft", [None, [], "text", 5, {"a": [[[[[1]]]]]}, {"b": "\x00\ud800"}]
+    )
     def test_an_odd_draft_is_no_error(self, desk, draft):
         token = desk.worklist()["current"]["token"]
         assert desk.draft(token, draft).status_code == 204

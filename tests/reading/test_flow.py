@@ -208,7 +208,13 @@ class TestBreaks:
         assert desk.post(token, rating=1).status_code == 409
 
     def test_no_break_where_the_protocol_wants_none(self, reader, client_for, db):
-        build([reader], practice=0, main=6, slug="other", sessions=self.SESSIONS | {"break_minutes": 0})
+        build(
+            [reader],
+            practice=0,
+            main=6,
+            slug="other",
+            sessions=self.SESSIONS | {"break_minutes": 0},
+        )
         desk = Desk(client_for(reader), "other")
         desk.consent()
         states = [desk.answer()["state"] for _ in range(6)]

@@ -12,6 +12,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from readerstudy.cases.codec import decode_frame
 from readerstudy.reading import frames
 from readerstudy.reading.frames import CONTENT_TYPE, Grant, Grants, frame_token, grants
 from readerstudy.trials.models import Membership
@@ -32,13 +33,7 @@ def test_every_frame_decodes_to_the_source_hu(reader, client_for):
     case = desk.worklist()["current"]
     for k in range(case["frames"]["count"]):
         body = desk.client.get(f"{case['frames']['url']}{k}").content
-        assert np.array_equal(decode(body), hu[k])
-
-
-def decode(body: bytes) -> np.ndarray:
-    from jpeg_ls import decode as decode_jpeg_ls
-
-    return decode_jpeg_ls(np.frombuffer(body, np.uint8)).view(np.int16)
+        assert np.array_equal(decode_frame(body), hu[k])
 
 
 def test_T8_the_headers_of_a_frame_are_these_and_no_others(desk):
@@ -121,7 +116,9 @@ class TestRefusals:
         self.same(desk.client.get(f"{url}{FRAMES}"), refused)
         self.same(desk.client.get(f"{url}99999999999999"), refused)
 
-    def test_R10_a_pause_a_withdrawal_and_a_new_consent_text_end_it(self, desk, refused, world, reader):
+    def test_R10_a_pause_a_withdrawal_and_a_new_consent_text_end_it(
+        self, desk, refused, world, reader
+    ):
         url = frames_url(desk) + "0"
         world.set_state("paused")
         self.same(desk.client.get(url), refused)

@@ -16,9 +16,12 @@ import numpy as np
 from django.test import Client
 
 from readerstudy.audit.services import record, trial_chain
+from readerstudy.cases.codec import encode_frame, pad
+from readerstudy.cases.frames import FRAMES as FRAMES_FILE
+from readerstudy.cases.frames import INDEX
 from readerstudy.cases.models import Candidate, Rendition, SynthesisRun
+from readerstudy.cases.paths import rendition_folder
 from readerstudy.library.models import Volume
-from readerstudy.storage import data_path
 from readerstudy.trials.design.protocol import read
 from readerstudy.trials.design.template import vtt_ct_1
 from readerstudy.trials.models import (
@@ -40,15 +43,18 @@ def pixels(seed: int = 0, frames: int = FRAMES, size: int = SIZE) -> np.ndarray:
     """HU of a small scan, int16 (z, y, x)."""
     rng = np.random.default_rng(seed)
     hu = rng.normal(40, 12, (frames, size, size))
-    hu[:, size // 4 : size // 2, size // 4 : size // 2] += 60 + 10 * np.arange(frames)[:, None, None]
+    hu[:, size // 4 : size // 2, size // 4 : size // 2] += (
+        60 + 10 * np.arange(frames)[:, None, None]
+    )
     return hu.round().astype(np.int16)
 
 
 def store_frames(rendition: Rendition, hu: np.ndarray, bucket: int = BUCKET) -> None:
-    """Write the JPEG-LS frames of a rendition as the cases room lays them out."""
-    from tests.reading.frames_layout import write
-
-    write(rendition, hu, bucket)
+    """Write the frames of a rendition as the cases room lays them out."""
+    folder = rendition_folder(rendition.pk)
+    folder.mkdir()
+    (folder / FRAMES_FILE).write_bytes(b"".join(pad(encode_frame(plane), bucket) for plane in hu))
+    (folder / INDEX).write_text(json.dumps({"bucket_bytes": bucket, "frames": len(hu)}))
 
 
 def make_rendition(hu: np.ndarray, organ: str = "liver", bucket: int = BUCKET) -> Rendition:
@@ -96,13 +102,13 @@ class World:
             direction=[1, 0, 0, 0, 1, 0, 0, 0, 1], hu_min=-1024, hu_max=1000, origin_format="nifti",
         )  # fmt: skip
         run = SynthesisRun.objects.create(seed=1, requested=len(arms))
-        for case, arm in zip(self.cases, arms, strict=True):
-            Candidate.objects.filter(rendition=case.rendition).delete()
+        for attempt, (case, arm) in enumerate(zip(self.cases, arms, strict=True)):
             CaseTruth.objects.filter(case=case).delete()
             candidate = Candidate.objects.create(
                 volume=volume, kind=arm, organ=case.organ, center=[1, 1, 1], diameter_mm=12,
+                attempt=attempt,
                 bbox=[[0, 2], [0, 2], [0, 2]], volume_ml=1, contrast_hu=40, state="accepted",
-                run=run if arm == "synthetic" else None, rendition=case.rendition,
+                run=run if arm == "synthetic" else None,
                 provenance={"generator": "textural"} if arm == "synthetic" else {},
             )  # fmt: skip
             CaseTruth.objects.create(
