@@ -1,6 +1,22 @@
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
+
+from . import views
 
 app_name = "cases"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.index, name="index"),
+    path("find-real/", views.find_real, name="find_real"),
+    path("runs/new/", views.new_run, name="new_run"),
+    path("runs/<uuid:run_id>/", views.run, name="run"),
+    path("runs/<uuid:run_id>/delete/", views.delete_run, name="delete_run"),
+    path("candidates/", views.candidates, name="candidates"),
+    path("candidates/bulk/", views.bulk, name="bulk"),
+    path("candidates/next/", views.queue, name="queue"),
+    path("candidates/<uuid:candidate_id>/", views.candidate, name="candidate"),
+    path("candidates/<uuid:candidate_id>/decide/", views.decide, name="decide"),
+    path("candidates/<uuid:candidate_id>/undo/", views.undo, name="undo"),
+    path("candidates/<uuid:candidate_id>/block/", views.block, name="block"),
+    path("candidates/<uuid:candidate_id>/<str:side>.png", views.preview, name="preview"),
+]

@@ -1,0 +1,114 @@
+"""Forms of this room. Their sentences say what is wrong and what to do."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django import forms
+
+from readerstudy.library.models import Volume
+
+from . import selectors
+from .services.runs import LARGEST_MM, SMALLEST_MM
+
+MASS_EFFECTS = [
+    ("0", "None: only the lesion itself changes"),
+    ("0.5", "Mild: structures at its surface give way a little"),
+    ("1", "Strong: they give way by a quarter of its radius, at most 3 mm"),
+]
+REASONS = [
+    "Implausible place",
+    "Looks artificial",
+    "Hard to see",
+    "Other lesions in view",
+    "Annotation is wrong",
+    "Poor image quality",
+]
+
+
+class RunForm(forms.Form):
+    """What a synthesis run is asked for."""
+
+    volumes = forms.ModelMultipleChoiceField(
+        queryset=Volume.objects.none(),
+        label="Volumes",
+        error_messages={
+            "required": "No volume is chosen; tick at least one.",
+            "invalid_choice": "One of the chosen volumes is gone; reload the page.",
+            "invalid_pk_value": "One of the chosen volumes is gone; reload the page.",
+        },
+    )
+    organs = forms.MultipleChoiceField(
+        label="Organs",
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": "No organ is chosen; tick at least one."},
+    )
+    per_volume = forms.IntegerField(
+        label="Lesions per volume and organ",
+        min_value=1,
+        max_value=50,
+        initial=2,
+        help_text="Each lesion becomes a case of its own: a case shows one made lesion.",
+        error_messages={
+            "min_value": "Ask for at least one lesion per volume.",
+            "max_value": "Ask for at most 50 lesions per volume and organ.",
+        },
+    )
+    diameter_low = forms.FloatField(
+        label="Smallest diameter (mm)", initial=8, min_value=SMALLEST_MM, max_value=LARGEST_MM
+    )
+    diameter_high = forms.FloatField(
+        label="Largest diameter (mm)",
+        initial=30,
+        min_value=SMALLEST_MM,
+        max_value=LARGEST_MM,
+        help_text="Of the sphere of equal volume; small ones are as likely as large ones.",
+    )
+    mass_effect = forms.ChoiceField(
+        label="Mass effect", choices=MASS_EFFECTS, initial="0.5", widget=forms.Select
+    )
+    seed = forms.IntegerField(
+        label="Seed",
+        min_value=0,
+        max_value=2**62 - 1,
+        help_text="The same seed, volumes and settings give the same lesions, byte for byte.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.hosts = selectors.hosts()
+        volumes: Any = self.fields["volumes"]
+        volumes.queryset = Volume.objects.filter(pk__in=[host.volume.pk for host in self.hosts])
+        organs: Any = self.fields["organs"]
+        labels = sorted({label for host in self.hosts for label in host.organs})
+        organs.choices = [(label, label.capitalize()) for label in labels]
+        if not self.is_bound:
+            self.initial.setdefault("seed", secrets.randbelow(10**9))
+
+    def chosen_volumes(self) -> set[str]:
+        """Ids ticked in what was sent, or all of them at first when there are few."""
+        if self.is_bound:
+            return set(self.data.getlist("volumes"))  # type: ignore[union-attr]
+        return {str(host.volume.pk) for host in self.hosts} if len(self.hosts) <= 8 else set()
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        low, high = cleaned.get("diameter_low"), cleaned.get("diameter_high")
+        if low is not None and high is not None and low > high:
+            self.add_error(
+                "diameter_high",
+                f"The diameter range is reversed: {low:g} mm is more than {high:g} mm; "
+                "put the smaller number first.",
+            )
+        chosen = {volume.pk for volume in cleaned.get("volumes") or []}
+        for organ in cleaned.get("organs") or []:
+            if chosen and not any(
+                organ in host.organs for host in self.hosts if host.volume.pk in chosen
+            ):
+                self.add_error(
+                    "organs",
+                    f"None of the chosen volumes has a mask of the {organ}; import one or choose "
+                    "another organ.",
+                )
+        return cleaned

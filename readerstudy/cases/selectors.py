@@ -1,0 +1,188 @@
+"""All reads of this room."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db.models import Count, Q, QuerySet
+
+from readerstudy.jobs.models import Job
+from readerstudy.library.models import Mask, Volume
+
+from .models import Candidate, SynthesisRun
+from .services.runs import REAL
+
+Kind, State = Candidate.Kind, Candidate.State
+
+
+@dataclass
+class ArmCounts:
+    """Candidates of one organ and kind, by state."""
+
+    pending: int = 0
+    accepted: int = 0
+    rejected: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.pending + self.accepted + self.rejected
+
+
+@dataclass
+class OrganCounts:
+    organ: str
+    real: ArmCounts = field(default_factory=ArmCounts)
+    synthetic: ArmCounts = field(default_factory=ArmCounts)
+
+
+def summary() -> list[OrganCounts]:
+    """Candidates by organ, kind and state, in one query."""
+    found: dict[str, OrganCounts] = {}
+    groups = Candidate.objects.order_by().values("organ", "kind", "state").annotate(n=Count("pk"))
+    for group in groups:
+        counts = found.setdefault(group["organ"], OrganCounts(group["organ"]))
+        setattr(getattr(counts, group["kind"]), group["state"], group["n"])
+    return sorted(found.values(), key=lambda counts: counts.organ)
+
+
+def runs() -> QuerySet[SynthesisRun]:
+    """Runs, newest first, with the number of their candidates by state."""
+    of = {
+        f"n_{state}": Count("candidates", filter=Q(candidates__state=state), distinct=True)
+        for state in State.values
+    }
+    return (
+        SynthesisRun.objects.select_related("job", "created_by")
+        .annotate(n_volumes=Count("volumes", distinct=True), **of)
+        .order_by("-created_at")
+    )
+
+
+def active_search() -> Job | None:
+    """The newest search for real lesions, when it is at work or has failed."""
+    job = Job.objects.filter(kind=REAL).order_by("-created_at").first()
+    shown = job is not None and (job.is_active or job.state == Job.State.FAILED)
+    return job if shown else None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a list or a queue of candidates is narrowed to; empty means all."""
+
+    state: str = ""
+    kind: str = ""
+    organ: str = ""
+    run: str = ""
+
+    @classmethod
+    def from_query(cls, query: Any, *, state: str = "") -> Filters:
+        run = str(query.get("run", ""))
+        try:
+            run = str(uuid.UUID(run)) if run else ""
+        except ValueError:
+            run = ""
+        asked, kind = str(query.get("state", state)), str(query.get("kind", ""))
+        return cls(
+            state=asked if asked in State.values else "",
+            kind=kind if kind in Kind.values else "",
+            organ=str(query.get("organ", ""))[:40],
+            run=run,
+        )
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Names and values for hidden inputs, so that a form comes back to the same list."""
+        values = {"state": self.state, "kind": self.kind, "organ": self.organ, "run": self.run}
+        return [(key, value) for key, value in values.items() if value]
+
+    def query(self, **more: str) -> str:
+        """As a query string, without the state, which a queue fixes itself."""
+        values = {"kind": self.kind, "organ": self.organ, "run": self.run, **more}
+        return urlencode({key: value for key, value in values.items() if value})
+
+
+def candidates(filters: Filters) -> QuerySet[Candidate]:
+    """Candidates in the order of their making."""
+    rows = Candidate.objects.select_related("volume", "run", "curated_by")
+    wanted = {
+        "state": filters.state,
+        "kind": filters.kind,
+        "organ": filters.organ,
+        "run_id": filters.run,
+    }
+    return rows.filter(**{key: value for key, value in wanted.items() if value})
+
+
+def pending_count(filters: Filters) -> int:
+    return candidates(filters).filter(state=State.PENDING).count()
+
+
+def next_pending(filters: Filters, after: Candidate | None = None) -> Candidate | None:
+    """The next pending candidate after `after`, starting again from the first at the end."""
+    rows = candidates(filters).filter(state=State.PENDING)
+    if after is not None:
+        rows = rows.exclude(pk=after.pk)
+        later = rows.filter(_behind(after)).first()
+        if later is not None:
+            return later
+    return rows.first()
+
+
+def previous_pending(filters: Filters, before: Candidate) -> Candidate | None:
+    rows = candidates(filters).filter(state=State.PENDING).exclude(pk=before.pk)
+    return rows.exclude(_behind(before)).last() or rows.last()
+
+
+def _behind(candidate: Candidate) -> Q:
+    same = Q(created_at=candidate.created_at, pk__gt=candidate.pk)
+    return Q(created_at__gt=candidate.created_at) | same
+
+
+def organs_in_use() -> list[str]:
+    return sorted(set(Candidate.objects.order_by().values_list("organ", flat=True).distinct()))
+
+
+@dataclass(frozen=True)
+class Host:
+    """A volume that lesions can be made in, and the organs it has masks of."""
+
+    volume: Volume
+    organs: list[str]
+    tumors: int
+
+
+def hosts() -> list[Host]:
+    """Volumes with at least one organ mask, by name."""
+    masks: dict[Any, list[Mask]] = defaultdict(list)
+    for mask in Mask.objects.all():
+        masks[mask.volume_id].append(mask)
+    return [
+        Host(
+            volume,
+            sorted({m.label for m in masks[volume.pk] if m.kind == Mask.Kind.ORGAN}),
+            sum(m.kind == Mask.Kind.TUMOR for m in masks[volume.pk]),
+        )
+        for volume in Volume.objects.filter(masks__kind=Mask.Kind.ORGAN).distinct().order_by("name")
+    ]
+
+
+def has_tumor_masks() -> bool:
+    return Mask.objects.filter(kind=Mask.Kind.TUMOR).exists()
+
+
+def gate_reasons(run: SynthesisRun) -> list[tuple[str, int]]:
+    """Why attempts of a run were rejected by its checks: (reason without numbers, how many)."""
+    reasons: dict[str, int] = defaultdict(int)
+    for reason in run.candidates.filter(by_gate=True).values_list("reason", flat=True):
+        reasons["".join("#" if c.isdigit() else c for c in reason)] += 1
+    return sorted(reasons.items(), key=lambda pair: -pair[1])
+
+
+def native_volume(candidate: Candidate) -> Any:
+    """CT plus residual, int16 (z, y, x), on the native grid; the same steps for both kinds."""
+    from .rendition import native_volume as made
+
+    return made(candidate)
