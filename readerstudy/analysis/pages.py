@@ -14,6 +14,8 @@ from .models import ResultsSnapshot
 
 Results = dict[str, Any]
 
+#: A space that does not end a line, before the percent sign.
+NARROW = "\N{NARROW NO-BREAK SPACE}"
 #: (short answer, what it means) for each verdict.
 ANSWERS = {
     "equivalent": (
@@ -66,14 +68,18 @@ def results_page(user: Any, trial: Trial, snapshot: ResultsSnapshot) -> dict[str
     """Everything on the results page of an analysed trial."""
     results = selectors.results_of(snapshot)
     made = tables.all_tables(results)
-    code = results["primary"]["verdict"]["code"]
+    verdict = results["primary"]["verdict"]
+    answer, meaning = ANSWERS[verdict["code"]]
+    if verdict["code"] == "different" and not verdict["above_null"]:
+        answer = "Readers can tell, but the wrong way round"
     figures = {row["name"]: Figure(**row) for row in selectors.figures_of(snapshot)}
     return {
         "results": results,
         "data": results["data"],
         "primary": results["primary"],
-        "answer": ANSWERS[code][0],
-        "meaning": ANSWERS[code][1],
+        "answer": answer,
+        "meaning": meaning,
+        "sentence": results["primary"]["sentence"].replace(" %", NARROW + "%"),
         "headline": _headline(results),
         "figures": figures,
         "tables": made,

@@ -64,11 +64,15 @@ def open_bounds(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Column:
-    """``key`` heads the column in the CSV, ``label`` on the page; intervals become two columns."""
+    """``key`` heads the column in the CSV, ``label`` on the page; intervals become two columns.
+
+    ``under``: on the page the value stands in small print under the column before it.
+    """
 
     key: str
     label: str
     show: Callable[[Any], str]
+    under: bool = False
 
     @property
     def is_interval(self) -> bool:
@@ -77,6 +81,15 @@ class Column:
     @property
     def is_number(self) -> bool:
         return self.show is not text
+
+
+@dataclass
+class Cell:
+    """One cell of the page: the value and what stands under it."""
+
+    text: str
+    is_number: bool
+    under: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,14 +102,28 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
 
-    def shown(self) -> list[list[tuple[str, bool]]]:
-        """(formatted cell, is it a number?) per row, for the page."""
+    def head(self) -> list[Cell]:
+        """Headings of the page."""
+        return self._cells([column.label for column in self.columns])
+
+    def body(self) -> list[list[Cell]]:
+        """Formatted rows of the page."""
         return [
-            [(c.show(value), c.is_number) for c, value in zip(self.columns, row, strict=True)]
+            self._cells([c.show(value) for c, value in zip(self.columns, row, strict=True)])
             for row in self.rows
         ]
 
+    def _cells(self, texts: list[str]) -> list[Cell]:
+        cells: list[Cell] = []
+        for column, shown in zip(self.columns, texts, strict=True):
+            if column.under:
+                cells[-1].under = shown
+            else:
+                cells.append(Cell(shown, column.is_number))
+        return cells
+
     def csv(self) -> bytes:
+        """All columns, unrounded."""
         header: list[str] = []
         for column in self.columns:
             header += (
@@ -114,7 +141,8 @@ class Table:
 def all_tables(results: Results) -> dict[str, Table]:
     """Every table of a results document by name, in the order of the page."""
     made = (
-        endpoints(results), readers(results), pooled(results), fool_rate(results),
+        endpoints(results), detection(results), readers(results), pooled(results),
+        fool_rate(results),
         subgroups(results), methods(results), cases(results),
     )  # fmt: skip
     return {table.name: table for table in made}
@@ -124,29 +152,63 @@ def all_tables(results: Results) -> dict[str, Table]:
 
 
 def endpoints(results: Results) -> Table:
-    """T4: every endpoint with readers and cases random."""
+    """T4: every endpoint on the scale of shares, readers and cases random."""
     columns = (
         Column("endpoint", "Endpoint", text), Column("estimate", "Mean of readers", share),
-        Column("ci95", "95 % interval", open_bounds), Column("se", "SE", share),
+        Column("ci95", "95 % interval", bounds), Column("se", "SE", share),
         Column("df", "df", degrees), Column("p_vs_guessing", "p against guessing", p_value),
-        Column("ci90", "90 % interval", open_bounds),
+        Column("ci90", "90 % interval", bounds),
         Column("p_equivalence", "p equivalence", p_value), Column("reason", "Remark", text),
     )  # fmt: skip
     rows = []
-    for key, endpoint in results["endpoints"].items():
+    for key in ("auc", "balanced_accuracy", "accuracy", "sensitivity", "specificity", "fool_rate"):
+        endpoint = results["endpoints"][key]
         done = endpoint["rrrc"]
-        chance = endpoint["metric"] not in ("sensitivity", "specificity", "fool_rate", "criterion")
-        tost = done["tost"][0] if done["tost"] and chance else None
+        tested = key in ("auc", "balanced_accuracy") or (key == "accuracy" and balanced(results))
         rows.append((
             _named(endpoint, key, results), done["estimate"], done["ci95"], done["se"], done["df"],
-            done["p"] if chance else None, done["ci90"], tost["p"] if tost else None,
-            done["reason"],
+            done["p"] if tested else None, done["ci90"],
+            done["tost"][0]["p"] if tested else None, done["reason"],
         ))  # fmt: skip
     return Table(
         "endpoints", "Endpoints",
         "Mean over readers; readers and cases are both samples (Obuchowski-Rockette, Hillis "
-        "degrees of freedom). " + _positive(results) + " Sensitivity, specificity, fool rate and "
-        "criterion have no single value under guessing, so they are not tested against it.",
+        "degrees of freedom). " + _positive(results) + " Sensitivity, specificity and fool rate "
+        "have no single value under guessing, so they are not tested against it"
+        + (
+            "." if balanced(results)
+            else "; nor is accuracy, as the classes differ in size and calling every tumor the "
+            "same would beat 0.5."
+        ),
+        columns, tuple(rows),
+    )  # fmt: skip
+
+
+def detection(results: Results) -> Table:
+    """Signal detection, readers and cases random."""
+    columns = (
+        Column("index", "Index", text), Column("estimate", "Mean of readers", share),
+        Column("ci95", "95 % interval", open_bounds), Column("se", "SE", share),
+        Column("df", "df", degrees), Column("p_vs_zero", "p against 0", p_value),
+        Column("reason", "Remark", text),
+    )  # fmt: skip
+    positive, negative = results["positive"], results["negative"]
+    names = {
+        "dprime": "d′, ability to separate the classes (0 = guessing)",
+        "criterion": f"c, leaning (above 0 towards “{negative}”, below towards “{positive}”)",
+    }
+    rows = []
+    for key, name in names.items():
+        done = results["endpoints"][key]["rrrc"]
+        rows.append((
+            name, done["estimate"], done["ci95"], done["se"], done["df"], done["p"], done["reason"],
+        ))  # fmt: skip
+    return Table(
+        "detection", "Ability and leaning apart",
+        f"{_positive(results)} Equal-variance signal detection with the log-linear correction; "
+        "mean over readers, readers and cases random. A low sensitivity can come from low ability "
+        "(d′) or from reluctance to call a tumor "
+        f"{positive} (c above 0): these two rows tell which.",
         columns, tuple(rows),
     )  # fmt: skip
 
@@ -157,15 +219,16 @@ def readers(results: Results) -> Table:
         Column("reader", "Reader", text), Column("experience_years", "Years", count),
         Column("tp", "TP", count), Column("fn", "FN", count), Column("fp", "FP", count),
         Column("tn", "TN", count), Column("accuracy", "Accuracy", share),
-        Column("accuracy_wilson", "95 % (Wilson)", bounds),
+        Column("accuracy_wilson", "95 % (Wilson)", bounds, under=True),
         Column("p_accuracy", "p against 0.5", p_value),
-        Column("p_accuracy_holm", "p, Holm", p_value),
+        Column("p_accuracy_holm", "Holm", p_value, under=True),
         Column("sensitivity", "Sensitivity", share),
-        Column("sensitivity_wilson", "95 % (Wilson)", bounds),
+        Column("sensitivity_wilson", "95 % (Wilson)", bounds, under=True),
         Column("specificity", "Specificity", share),
-        Column("specificity_wilson", "95 % (Wilson)", bounds), Column("auc", "AUC", share),
-        Column("auc_delong", "95 % (DeLong)", bounds), Column("dprime", "d′", share),
-        Column("criterion", "c", share), Column("median_response_s", "Median time, s", seconds),
+        Column("specificity_wilson", "95 % (Wilson)", bounds, under=True),
+        Column("auc", "AUC", share), Column("auc_delong", "95 % (DeLong)", bounds, under=True),
+        Column("dprime", "d′", share), Column("criterion", "c", share),
+        Column("median_response_s", "Median time, s", seconds),
     )  # fmt: skip
     rows = tuple(
         (
@@ -314,7 +377,8 @@ def cases(results: Results) -> Table:
     """Every case: which readers it misled."""
     columns = (
         Column("case", "Case", text), Column("truth", "Truth", text),
-        Column("organ", "Organ", text), Column("size_mm", "Size, mm", millimetres), Column("size_band", "Size band", text),
+        Column("organ", "Organ", text), Column("size_mm", "Size, mm", millimetres),
+        Column("size_band", "Size band", text),
         Column("generator", "Generator", text), Column("wrong", "Wrong", count),
         Column("n", "of", count), Column("rate", "Share wrong", share),
         Column("wilson", "95 % (Wilson)", bounds), Column("shrunken", "Shrunken", share),
@@ -340,6 +404,12 @@ def cases(results: Results) -> Table:
 # ---------------------------------------------------------------------------------------- words
 
 
+def balanced(results: Results) -> bool:
+    """Whether both classes have as many cases, so that guessing gives an accuracy of 0.5."""
+    same: bool = results["data"]["n_positive"] == results["data"]["n_negative"]
+    return same
+
+
 def _positive(results: Results) -> str:
     return f"Positive class: {results['positive']}."
 
@@ -354,7 +424,6 @@ def _named(endpoint: dict[str, Any], key: str, results: Results) -> str:
         "sensitivity": f" ({positive} called {positive})",
         "specificity": f" ({negative} called {negative})",
         "fool_rate": " (synthetic called real)",
-        "criterion": f" (above 0: leans “{negative}”)",
         "auc": " (of the confidence ratings)",
         "balanced_accuracy": " (AUC of the verdicts)",
     }

@@ -99,7 +99,8 @@ def _cases(
         size = float(row["size_mm"])
         rendition = Rendition.objects.create(
             organ=row["organ"], frames=1, rows=8, columns=8, spacing=[1, 1], slice_spacing=1.0,
-            marker=[[2, 5], [2, 5], [0, 1]], start_slice=0, bucket_bytes=64, sha256=uuid.uuid4().hex,
+            marker=[[2, 5], [2, 5], [0, 1]], start_slice=0, bucket_bytes=64,
+            sha256=uuid.uuid4().hex,
         )  # fmt: skip
         patient = number if patients is None else (number - 1) % patients
         cases[name] = Case.objects.create(
@@ -115,7 +116,7 @@ def _cases(
                 candidate=uuid.uuid4(),
                 diameter_mm=size,
                 generator="none" if arm == "real" else "textural",
-            )  # fmt: skip
+            )
         )
     CaseTruth.objects.bulk_create(truths)
     return cases

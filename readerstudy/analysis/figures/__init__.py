@@ -73,6 +73,8 @@ def draw_all(results: Results) -> Iterator[Drawn]:
                 size = tuple(round(inches * 96) for inches in figure.get_size_inches())
                 for suffix in suffixes:
                     files[kind.name + suffix] = _saved(figure, suffix)
+                    # The layout stands after the first drawing; finding it is half the time.
+                    figure.set_layout_engine("none")
         if files:
             yield Drawn(kind.name, kind.title, kind.describe(results), files, *size)
 

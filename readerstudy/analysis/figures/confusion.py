@@ -21,7 +21,7 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     table = results["pooled"]["table"]
     readers = results["readers"] if len(results["readers"]) <= MOST_READERS else []
     rows = ceil(len(readers) / MOST_COLUMNS)
-    columns = ceil(len(readers) / rows) if rows else 1
+    columns = max(4, ceil(len(readers) / rows)) if rows else 1
     height = max(2.9, 0.35 + 1.12 * rows)
     fig = figure(height, WIDTH if readers else 3.2)
     fig.set_layout_engine("none")
@@ -39,6 +39,8 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
         small = GridSpecFromSubplotSpec(rows, columns, grid[0, 1], wspace=0.12, hspace=0.42)
         for i, reader in enumerate(readers):
             axes = fig.add_subplot(small[i // columns, i % columns])
+            axes.set_box_aspect(1)
+            axes.set_anchor("NW")
             _matrix(axes, reader["table"], results, theme, small=True)
             axes.set_title(reader["reader"], fontsize=8, pad=2)
     return fig

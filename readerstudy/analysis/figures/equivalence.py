@@ -14,7 +14,10 @@ SHOWN = ("auc", "balanced_accuracy", "accuracy")
 
 def _rows(results: dict[str, Any]) -> list[tuple[str, dict[str, Any], bool]]:
     primary = results["primary"]["metric"]
-    keys = sorted(SHOWN, key=lambda key: key != primary)
+    data = results["data"]
+    # Guessing gives an accuracy of one half only when the classes have as many cases.
+    shown = SHOWN if data["n_positive"] == data["n_negative"] else SHOWN[:2]
+    keys = sorted(shown, key=lambda key: key != primary)
     return [
         (results["endpoints"][key]["label"], results["endpoints"][key]["rrrc"], key == primary)
         for key in keys
