@@ -6,6 +6,7 @@ temporary folder, so that nothing here is touched. Exit status 0: equal; 1: diff
 be checked on this machine. `--write` puts the fresh build in place of `dist/` instead.
 """
 
+# ruff: noqa: T201  (a script for a terminal)
 from __future__ import annotations
 
 import argparse

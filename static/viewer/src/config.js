@@ -6,7 +6,6 @@
 const DEFAULTS = {
   csrf: "",
   reader: "",
-  title: "",
   question: "Is the marked tumor real or synthetic?",
   scale: [
     { value: 1, label: "Definitely real", key: "1" },

@@ -17,8 +17,10 @@ export class PlanePane {
     this.element = h("div", {
       class: `rv-pane rv-${plane}`,
       tabindex: "0",
-      role: "img",
-      "aria-label": `${plane[0].toUpperCase()}${plane.slice(1)} CT image`,
+      // "application": screen readers hand the keys on instead of reading with them
+      role: "application",
+      "aria-roledescription": "CT image",
+      "aria-label": `${plane[0].toUpperCase()}${plane.slice(1)} plane`,
     }, this.canvas);
     this.overlay = new Overlay(this);
     this.element.append(this.overlay.element);

@@ -21,8 +21,10 @@ export class StackPane {
     this.element = h("div", {
       class: "rv-pane rv-axial",
       tabindex: "0",
-      role: "img",
-      "aria-label": "Axial CT image",
+      // "application": screen readers hand the keys on instead of reading with them
+      role: "application",
+      "aria-roledescription": "CT image",
+      "aria-label": "Axial plane",
     }, this.screen);
     this.overlay = new Overlay(this);
     this.element.append(this.overlay.element);

@@ -10,7 +10,6 @@
  * @property {string} api            base URL of the reading API, no slash at the end
  * @property {string} csrf
  * @property {string} reader         opaque, stable per reader; keeps two readers of one computer apart
- * @property {string} title
  * @property {string} question
  * @property {ScaleStep[]} scale
  * @property {WindowPreset[]} windows

@@ -70,7 +70,7 @@ export class Viewer {
     this.shown = false;
     this.scene.open(c, this.config.guideMarker !== "none");
     this.#bind(ids);
-    this.axial.element.setAttribute("aria-label", `Axial CT image, ${c.organ}`);
+    this.axial.element.setAttribute("aria-label", `Axial plane, ${c.organ}`);
     this.events.changed();
   }
 
