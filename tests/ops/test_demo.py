@@ -169,11 +169,13 @@ def group_exists(group: int) -> bool:
     return any(int(pgid) == group and not stat.startswith("Z") for pgid, stat in members)
 
 
-def test_a_taken_port_is_one_sentence(embedded: Installation, port: int) -> None:
+@pytest.mark.parametrize("command", ["demo", "web"])
+def test_a_taken_port_is_one_sentence(embedded: Installation, port: int, command: str) -> None:
     with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         other.bind(("127.0.0.1", port))
         other.listen()
-        done = embedded.manage("demo", "--port", str(port))
+        done = embedded.manage(command, "--port", str(port))
     assert done.returncode == 2
     assert done.stderr == (
         f"CommandError: Port {port} is taken by another program; stop that one or choose another "
@@ -205,6 +207,12 @@ def test_a_damaged_database_is_one_sentence(embedded: Installation, port: int) -
     assert "is damaged" in done.stderr
     assert "restore a backup" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_another_machine_is_one_sentence(embedded: Installation) -> None:
+    done = embedded.manage("web", "--host", "192.0.2.1")
+    assert done.returncode == 2
+    assert "192.0.2.1 is no address of this machine" in done.stderr
 
 
 @pytest.mark.parametrize(

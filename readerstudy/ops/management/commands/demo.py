@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from readerstudy.command import Command as BaseCommand
 from readerstudy.errors import UserError
 from readerstudy.ops.demo import ACCOUNTS
 from readerstudy.ops.health import is_healthy
+from readerstudy.ops.ports import check_port
 from readerstudy.ops.supervisor import Child, Supervisor
 
 READY_SECONDS = 90.0
@@ -46,7 +46,7 @@ class Command(BaseCommand):
         if folder is not None and not Path(folder).is_dir():
             raise UserError(f"--ct {folder} is not a folder; give the one that holds the volumes.")
         with the_only_demo(Path(settings.DATA_DIR), port):
-            check_port(port)
+            check_port("127.0.0.1", port)
             self._prepare(folder)
             self._run(port, started)
 
@@ -133,25 +133,6 @@ def the_only_demo(data_dir: Path, port: int) -> Iterator[IO[str]]:
         file.write(f"http://127.0.0.1:{port}/")
         file.flush()
         yield file
-
-
-def check_port(port: int) -> None:
-    if not 1 <= port <= 65535:
-        raise UserError(f"--port {port} is no port; choose one between 1024 and 65535.")
-    with socket.socket() as probe:
-        # As the server does it: a port still closing down after the last run is free.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except PermissionError:
-            raise UserError(
-                f"Port {port} needs administrator rights; choose another, for example --port 8000."
-            ) from None
-        except OSError:
-            raise UserError(
-                f"Port {port} is taken by another program; stop that one or choose another port, "
-                f"for example --port {port + 1}."
-            ) from None
 
 
 def check_database(path: Path) -> None:

@@ -9,6 +9,7 @@ from django.db import connections
 
 from readerstudy.command import Command as BaseCommand
 from readerstudy.ops.lifeline import hold_on
+from readerstudy.ops.ports import check_port
 
 
 class Command(BaseCommand):
@@ -25,6 +26,7 @@ class Command(BaseCommand):
         from granian.constants import Interfaces
         from granian.log import LogLevels
 
+        check_port(options["host"], options["port"])
         hold_on()
         # The workers are forked from here: no connection may be shared with them.
         connections.close_all()
