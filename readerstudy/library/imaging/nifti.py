@@ -81,8 +81,8 @@ class NiftiFile:
 
     def scaling(self) -> tuple[float, float]:
         """Slope and intercept of the header; 1 and 0 where it says none."""
-        slope, intercept = self._image.header.get_slope_inter()
-        return (1.0 if slope is None else float(slope)), float(intercept or 0.0)
+        # not of the header: nibabel clears it there once the file is open
+        return float(self._image.dataobj.slope), float(self._image.dataobj.inter)
 
     def volume(self) -> VolumeData:
         """The file as CT.

@@ -133,13 +133,13 @@ def check_stored(dataset: Dataset, path: Path, needed: int) -> None:
         if path.stat().st_size > MAX_HEADER_BYTES:
             raise ImagingError("its pixel data is broken")
         raise ImagingError("it has no pixel data, or the file was cut off before it")
-    element = dataset.get_item("PixelData")
+    element: Any = dataset.get_item("PixelData")
     if transfer_syntax(dataset).is_compressed:
         return
-    if element.value is not None:
-        held = len(element.value)
-    else:  # left on disk: its length is a claim of the header
+    if element.value is None:  # left on disk: its length is a claim of the header
         held = min(element.length, path.stat().st_size - element.value_tell)
+    else:
+        held = len(element.value)
     if held < needed:
         raise ImagingError(
             f"it is cut off: {held:,} of {needed:,} bytes of pixel data are there; copy it again"

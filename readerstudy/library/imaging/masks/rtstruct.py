@@ -104,7 +104,9 @@ def fill_polygon(points: FloatArray, shape: tuple[int, int]) -> BoolArray:
     for (x0, y0), (x1, y1) in zip(starts, ends, strict=True):
         if y0 == y1:
             continue
-        first, last = max(0, int(np.ceil(min(y0, y1)))), min(rows, int(np.ceil(max(y0, y1))))
+        if y0 > y1:  # one direction, so that an edge two polygons share rounds to the same voxels
+            x0, y0, x1, y1 = x1, y1, x0, y0
+        first, last = max(0, int(np.ceil(y0))), min(rows, int(np.ceil(y1)))
         if first >= last:
             continue
         y = np.arange(first, last)
