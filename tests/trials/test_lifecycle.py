@@ -110,7 +110,7 @@ def test_the_checklist_is_met_step_by_step(coordinator: Any, reader: Any) -> Non
     prepare(trial, actor=coordinator)
     assert failing(trial) == ["Readers", "Orders"]
     services.add_reader(trial, email=reader.email, actor=coordinator)
-    with pytest.raises(NotReady, match="The trial cannot open yet. Orders: The readers have no"):
+    with pytest.raises(NotReady, match=r"The trial cannot open yet\. Orders: The readers have no"):
         actions.open_trial(trial, actor=coordinator)
     services.allocate(trial, actor=coordinator)
     assert failing(trial) == []

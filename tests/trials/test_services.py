@@ -248,7 +248,7 @@ def test_members_need_an_account_and_a_part(
     coordinator: Any, nobody: Any, researcher: Any, other_coordinator: Any
 ) -> None:
     trial = world.drafted(coordinator)
-    with pytest.raises(UserError, match="no account for ghost@example.org"):
+    with pytest.raises(UserError, match=r"no account for ghost@example\.org"):
         services.add_member(trial, email="ghost@example.org", role="researcher", actor=coordinator)
     with pytest.raises(UserError, match="no part in running a trial"):
         services.add_member(trial, email=nobody.email, role="reader", actor=coordinator)

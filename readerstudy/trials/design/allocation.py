@@ -147,8 +147,8 @@ class Plan:
                 f"No order keeps {self.rules.repeats} "
                 f"{'repeat' if self.rules.repeats == 1 else 'repeats'} at least "
                 f"{self.rules.minimum_gap} positions apart and the {count} cases of patient "
-                f"{patient} out of neighbouring positions; lower the number of repeats or minimum_gap, or choose cases of more "
-                "patients."
+                f"{patient} out of neighbouring positions; lower the number of repeats or "
+                "minimum_gap, or choose cases of more patients."
             )
         return (
             f"No order keeps the {count} cases of patient {patient} out of neighbouring positions; "

@@ -106,11 +106,11 @@ GROUPS = (
             "marker__jitter_mm",
             "start_slice__rule",
             "start_slice__jitter_slices",
-            "tools__three_plane",
-            "tools__length",
-            "rendering",
             "rendition__matrix",
             "rendition__max_slices",
+            "rendering",
+            "tools__three_plane",
+            "tools__length",
         ),
         ("windows",),
     ),
@@ -218,7 +218,7 @@ class ProtocolForm(forms.Form):
         "A case opens at",
         [("lesion", "the slice through the tumor"), ("middle", "the middle of the volume")],
     )
-    start_slice__jitter_slices = _count("off by up to (slices)")
+    start_slice__jitter_slices = _count("Start off by up to (slices)")
     tools__three_plane = _tick("Three planes", "Axial, coronal and sagittal views.")
     tools__length = _tick("Length measurement")
     rendering = _choice(
@@ -245,26 +245,28 @@ class ProtocolForm(forms.Form):
         for index, name in enumerate(LABELS):
             side = "real" if index < 3 else "synthetic"
             self.fields[name] = _line(f"{index + 1} ({side})")
-        self.bands = self._rows("bands", BANDS, "Add a size band", filled["design"]["size_bands"])
-        self.strata = self._rows("strata", STRATA, "Add a stratum", filled["design"]["strata"])
-        self.windows = self._rows(
-            "windows",
-            WINDOWS,
-            "Add a window",
-            [
-                {"organ": row["organ"], **preset}
-                for row in filled["windows"]
-                for preset in row["presets"]
-            ],
-        )
+        design = filled["design"]
+        self.bands = self._rows("bands", BANDS, "Add a size band", "", design["size_bands"])
+        self.strata = self._rows("strata", STRATA, "Add a stratum", "", design["strata"])
+        presets = [
+            {"organ": row["organ"], **preset}
+            for row in filled["windows"]
+            for preset in row["presets"]
+        ]
+        self.windows = self._rows("windows", WINDOWS, "Add a window", "Window presets", presets)
         self.protocol: Protocol | None = None
 
     def _rows(
-        self, prefix: str, columns: tuple[Column, ...], add: str, values: list[dict[str, Any]]
+        self,
+        prefix: str,
+        columns: tuple[Column, ...],
+        add: str,
+        title: str,
+        values: list[dict[str, Any]],
     ) -> Rows:
         if self.is_bound:
-            return Rows.posted(prefix, columns, add, self.data)
-        return Rows.filled(prefix, columns, add, values)
+            return Rows.posted(prefix, columns, add, title, self.data)
+        return Rows.filled(prefix, columns, add, title, values)
 
     def groups(self) -> list[dict[str, Any]]:
         """What the template draws: groups with their bound fields and tables."""
@@ -404,7 +406,7 @@ def _flat(document: dict[str, Any]) -> dict[str, Any]:
 class ProtocolUploadForm(forms.Form):
     file = forms.FileField(
         label="Protocol file",
-        help_text="YAML or JSON, as downloaded here; it replaces everything above.",
+        help_text="YAML or JSON, as downloaded here; it replaces the whole protocol.",
         widget=forms.ClearableFileInput(attrs={"accept": ".yaml,.yml,.json"}),
         error_messages={"required": "Choose a file first.", "empty": "The file is empty."},
     )

@@ -43,13 +43,16 @@ class Rows:
     prefix: str
     columns: tuple[Column, ...]
     add: str
+    title: str = ""
     cells: list[list[Cell]] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
     @classmethod
-    def posted(cls, prefix: str, columns: tuple[Column, ...], add: str, data: Any) -> Rows:
+    def posted(
+        cls, prefix: str, columns: tuple[Column, ...], add: str, title: str, data: Any
+    ) -> Rows:
         lists = [data.getlist(f"{prefix}-{column.name}") for column in columns]
-        rows = cls(prefix, columns, add)
+        rows = cls(prefix, columns, add, title)
         for index in range(max(map(len, lists), default=0)):
             texts = [values[index].strip() if index < len(values) else "" for values in lists]
             if any(texts):
@@ -58,9 +61,14 @@ class Rows:
 
     @classmethod
     def filled(
-        cls, prefix: str, columns: tuple[Column, ...], add: str, values: list[dict[str, Any]]
+        cls,
+        prefix: str,
+        columns: tuple[Column, ...],
+        add: str,
+        title: str,
+        values: list[dict[str, Any]],
     ) -> Rows:
-        rows = cls(prefix, columns, add)
+        rows = cls(prefix, columns, add, title)
         for value in values:
             rows.append([_text(value.get(column.name)) for column in columns])
         return rows
@@ -72,6 +80,15 @@ class Rows:
                 for column, text in zip(self.columns, texts, strict=True)
             ]
         )
+
+    @property
+    def has_errors(self) -> bool:
+        return bool(self.errors) or any(cell.error for row in self.cells for cell in row)
+
+    @property
+    def long(self) -> bool:
+        """Whether the table would fill the screen and starts folded."""
+        return len(self.cells) > 12 and self.title != ""
 
     @property
     def blank(self) -> list[Cell]:

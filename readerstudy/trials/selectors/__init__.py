@@ -10,6 +10,7 @@ from .cases import (
     selection_table,
     stock_rows,
     truth_document,
+    truth_rows,
 )
 from .checklist import Check, closing_warnings, opening_checks
 from .history import history
@@ -48,4 +49,5 @@ __all__ = [
     "stored_orders",
     "trials_of",
     "truth_document",
+    "truth_rows",
 ]

@@ -172,9 +172,14 @@ def design_cases(trial: Trial) -> list[DesignCase]:
     ]
 
 
+def truth_rows(trial: Trial) -> QuerySet[CaseTruth]:
+    """What each case is: for pages of an unblinded trial only."""
+    rows = CaseTruth.objects.filter(case__trial=trial).select_related("case__rendition")
+    return rows.order_by("case__number")
+
+
 def truth_document(trial: Trial) -> dict[str, Any]:
     """The truth of all cases as plain data; what the commitment at opening is made of."""
-    rows = CaseTruth.objects.filter(case__trial=trial).select_related("case__rendition")
     return {
         "format": "readerstudy-truth/1",
         "trial": trial.slug,
@@ -188,6 +193,6 @@ def truth_document(trial: Trial) -> dict[str, Any]:
                 "candidate": str(row.candidate),
                 "diameter_mm": row.diameter_mm,
             }
-            for row in rows.order_by("case__number")
+            for row in truth_rows(trial)
         ],
     }

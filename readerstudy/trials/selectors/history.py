@@ -44,7 +44,7 @@ ROOMS = {"trials": "Trial", "reading": "Reading", "analysis": "Results"}
 class Entry:
     event: AuditEvent
     words: str
-    details: list[tuple[str, Any]]
+    details: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,18 @@ def history(trial: Trial, *, page: int = 1, room: str = "", size: int = 50) -> P
 def _entry(event: AuditEvent) -> Entry:
     words = WORDS.get(event.action, event.action.replace("_", " ").replace(".", ": "))
     details = [
-        (key.replace("_", " "), value)
+        (key.replace("_", " "), _plain(value))
         for key, value in event.data.items()
         if value not in ("", None, [], {})
     ]
     return Entry(event, words, details)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_plain(item) for item in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_plain(item)}" for key, item in value.items())
+    return str(value)

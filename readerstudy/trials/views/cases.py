@@ -20,7 +20,13 @@ from .trials import page
 def cases(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_for(request.user, slug, "manage")
     if trial.state != Trial.State.DRAFT:
-        context = page(request, trial, cases=selectors.case_rows(trial))
+        unblinded = trial.state == Trial.State.UNBLINDED
+        context = page(
+            request,
+            trial,
+            cases=selectors.case_rows(trial),
+            truth=selectors.truth_rows(trial) if unblinded else None,
+        )
         return render(request, "trials/cases_locked.html", context)
     protocol = selectors.active_protocol(trial)
     context = page(request, trial, protocol=protocol)

@@ -39,8 +39,8 @@ def index(request: HttpRequest) -> HttpResponse:
 @coordinator_view
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    form = NewTrialForm(request.POST or None, request.FILES or None)
-    if request.method == "POST" and form.is_valid():
+    form = NewTrialForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
+    if form.is_valid():
         try:
             trial = _create(request, form.cleaned_data)
         except UserError as error:
@@ -129,31 +129,34 @@ def transition(request: HttpRequest, slug: str, step: str) -> HttpResponse:
         # Says in one sentence why the step is not there (any more).
         raise WrongState(trial, action.participle, action.sources)
     unblinds = step == "unblind"
+    data = request.POST if request.method == "POST" else None
     form: ReasonForm | UnblindForm
     if unblinds:
         if request.method == "POST":
             limited = ratelimit.consume(request, action="reauthenticate", user=request.user)
             if not limited:
                 return ratelimit.respond_429(request)
-        form = UnblindForm(request.POST or None, user=request.user, slug=trial.slug)
+        form = UnblindForm(data, user=request.user, slug=trial.slug)
     else:
-        form = ReasonForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        data = {key: value for key, value in form.cleaned_data.items() if key != "password"}
+        form = ReasonForm(data)
+    if form.is_valid():
+        said = {key: value for key, value in form.cleaned_data.items() if key != "password"}
         try:
-            action(trial, request.user, **data).execute()
+            action(trial, request.user, **said).execute()
         except UserError as error:
             form.add_error(None, str(error))
         else:
             messages.success(request, STEPS[step]["done"])
             return redirect("trials:detail", trial.slug)
+    checks = selectors.opening_checks(trial) if step == "open" else []
     context = page(
         request,
         trial,
         form=form,
         step=step,
         words=STEPS[step],
-        checks=selectors.opening_checks(trial) if step == "open" else [],
+        checks=checks,
+        blocked=not all(check.ok for check in checks),
         warnings=selectors.closing_warnings(trial) if step == "close" else [],
     )
     status = 400 if form.errors else 200
