@@ -13,6 +13,7 @@ from readerstudy.accounts.models import User
 from readerstudy.audit.services import record, trial_chain
 from readerstudy.cases.models import Rendition
 from readerstudy.reading.models import Judgment
+from readerstudy.trials.actions import commitment
 from readerstudy.trials.design.protocol import read
 from readerstudy.trials.design.template import vtt_ct_1
 from readerstudy.trials.models import (
@@ -23,6 +24,7 @@ from readerstudy.trials.models import (
     ProtocolVersion,
     Trial,
 )
+from readerstudy.trials.selectors import truth_document
 
 DEMO = Path(__file__).parent / "data" / "vtt_demo.csv"
 START = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
@@ -72,7 +74,7 @@ def make_trial(
     rows = demo_rows() if rows is None else rows
     trial = Trial.objects.create(
         slug=slug, title="Fidelity of synthetic tumors", state=state, seed=7,
-        created_by=coordinator, truth_salt="5a" * 32, truth_commitment="c0" * 32,
+        created_by=coordinator, truth_salt="5a" * 32,
         opened_at=START, closed_at=START + timedelta(days=40),
         unblinded_at=START + timedelta(days=41) if state == Trial.State.UNBLINDED else None,
     )  # fmt: skip
@@ -84,6 +86,8 @@ def make_trial(
     trial.save()
     Membership.objects.create(trial=trial, user=coordinator, role="coordinator", code="C01")
     cases = _cases(trial, rows, swap_truth, patients)
+    trial.truth_commitment = commitment(trial.truth_salt, truth_document(trial))
+    trial.save()
     _readings(trial, rows, cases)
     record(coordinator, "trials.closed", trial, chain=trial_chain(slug))
     return trial

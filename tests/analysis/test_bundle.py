@@ -79,6 +79,21 @@ def test_E2_round_trip_through_the_readme_gives_the_same_statistics(
     assert done.stdout.strip() == stored["primary"]["sentence"]
 
 
+def test_D7_the_truth_in_the_bundle_is_the_one_committed_to(
+    computed: ResultsSnapshot, unblinded: Trial, tmp_path: Path
+) -> None:
+    bundle = services.make_bundle(unblinded, FULL)
+    shutil.unpack_archive(bundle.path, tmp_path)
+    script = _code(readme.UNBLINDED.split("Check the truth")[1])
+    for said in ("True", "False"):
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == said
+        truth = tmp_path / "truth.json"
+        truth.write_text(truth.read_text().replace('"real"', '"synthetic"', 1))
+
+
 def test_E2_pandas_alone_gives_the_same_rates(
     computed: ResultsSnapshot, unblinded: Trial, tmp_path: Path
 ) -> None:
@@ -136,6 +151,7 @@ def test_E4_T10_blinded_bundle_does_not_change_with_the_truth(
         files = contents(services.make_bundle(trial, BLIND))
         manifest = json.loads(files.pop("manifest.json"))
         manifest.pop("audit_head")  # a hash over row ids, which differ between two databases
+        manifest.pop("truth_commitment")  # salted: it differs, and tells nothing before the salt
         files.pop("SHA256SUMS")
         made.append((files, manifest))
         assert not {"truth", "generator", "size_mm"} & set(header(files["judgments.csv"]))
