@@ -84,9 +84,7 @@ def test_a_file_that_is_not_there(coordinator: Any, tmp_path: Path) -> None:
 
 
 def test_bad_address_and_bad_seed(coordinator: Any, protocol_file: Path) -> None:
-    assert "cannot be the trial's address" in sentence(
-        "--protocol", protocol_file, "--slug", "A B"
-    )
+    assert "cannot be the trial's address" in sentence("--protocol", protocol_file, "--slug", "A B")
     assert sentence("--protocol", protocol_file, "--seed", -1) == (
         "--seed must be between 0 and 2^63 - 1."
     )

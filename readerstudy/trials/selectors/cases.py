@@ -101,6 +101,7 @@ def selection_table(trial: Trial, protocol: Protocol) -> Table:
         for row in protocol.design.strata
     ]
     organs = protocol.design.organs
+    in_organs = Counter(item.arm for item in stock if item.organ in organs)
 
     def practice(arm: str) -> Cell:
         return Cell(
@@ -108,8 +109,7 @@ def selection_table(trial: Trial, protocol: Protocol) -> Table:
             "practice",
             "any",
             protocol.practice.needed(arm),
-            sum(1 for item in stock if item.arm == arm and item.organ in organs)
-            - sum(row.needed(arm) for row in protocol.design.strata),
+            max(0, in_organs[arm] - sum(row.needed(arm) for row in protocol.design.strata)),
             sum(number for key, number in chosen.items() if key[:2] == ("practice", arm)),
         )
 
