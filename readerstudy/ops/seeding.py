@@ -6,8 +6,9 @@ recognized by their content, so nothing doubles.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from readerstudy.cases.models import Candidate
     from readerstudy.library.models import Volume
     from readerstudy.trials.design.strata import Lesion
+    from synthesis.engine.phantoms import Phantom
 
 Say = Callable[[str], object]
 SLUG = "demo"
@@ -67,13 +69,47 @@ def _accounts() -> dict[str, User]:
     return people
 
 
-def _phantoms(actor: User, say: Say) -> list[Volume]:
-    """One volume per case: half with one reference lesion, half without, by one recipe."""
+def _drawn(wanted: Sequence[tuple[str, int]]) -> Iterator[Phantom]:
+    """A phantom for each (organ, lesions), in order, drawn on all cores from seeds of their own."""
+    import signal
+    from concurrent.futures import ProcessPoolExecutor
+    from multiprocessing import get_context
+
     import numpy as np
 
+    from synthesis.engine.phantoms import make_phantom
+
+    # Fresh processes, not forks: the database connection must not be shared. Ctrl-C is for the
+    # process that waits; it gives up what has not been begun.
+    pool = ProcessPoolExecutor(
+        max_workers=min(os.cpu_count() or 1, 4),
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        futures = [
+            pool.submit(
+                make_phantom,
+                np.random.default_rng([SEED, number]),
+                "chest" if organ == "lung" else "abdomen",
+                shape=PHANTOM_SHAPE,
+                lesions=lesions,
+                lesion_organs=[organ],
+                diameter_mm=DIAMETER_MM,
+            )
+            for number, (organ, lesions) in enumerate(wanted, start=1)
+        ]
+        for future in futures:
+            yield future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _phantoms(actor: User, say: Say) -> list[Volume]:
+    """One volume per case: half with one reference lesion, half without, by one recipe."""
     from readerstudy.library.imaging.geometry import Geometry, VolumeData
     from readerstudy.library.services import MaskData, store_volume
-    from synthesis.engine.phantoms import make_phantom
 
     wanted = [
         (organ, lesions)
@@ -81,16 +117,9 @@ def _phantoms(actor: User, say: Say) -> list[Volume]:
         for lesions in [1] * real + [0] * synthetic
     ]
     volumes = []
-    for number, (organ, lesions) in enumerate(wanted, start=1):
+    for number, phantom in enumerate(_drawn(wanted), start=1):
         say(f"Phantom {number} of {len(wanted)}")
-        phantom = make_phantom(
-            np.random.default_rng([SEED, number]),
-            "chest" if organ == "lung" else "abdomen",
-            shape=PHANTOM_SHAPE,
-            lesions=lesions,
-            lesion_organs=[organ],
-            diameter_mm=DIAMETER_MM,
-        )
+        organ = wanted[number - 1][0]
         masks = [MaskData("organ", name, mask, "phantom") for name, mask in phantom.organs.items()]
         if phantom.tumors.any():
             masks.append(MaskData("tumor", organ, phantom.tumors, "phantom"))
