@@ -12,11 +12,7 @@ from readerstudy.library.models import Volume
 from . import selectors
 from .services.runs import LARGEST_MM, SMALLEST_MM
 
-MASS_EFFECTS = [
-    ("0", "None: only the lesion itself changes"),
-    ("0.5", "Mild: structures at its surface give way a little"),
-    ("1", "Strong: they give way by a quarter of its radius, at most 3 mm"),
-]
+MASS_EFFECTS = [("0", "None"), ("0.5", "Mild"), ("1", "Strong")]
 REASONS = [
     "Implausible place",
     "Looks artificial",
@@ -66,7 +62,10 @@ class RunForm(forms.Form):
         help_text="Of the sphere of equal volume; small ones are as likely as large ones.",
     )
     mass_effect = forms.ChoiceField(
-        label="Mass effect", choices=MASS_EFFECTS, initial="0.5", widget=forms.Select
+        label="Mass effect",
+        choices=MASS_EFFECTS,
+        initial="0.5",
+        help_text="How far vessels at the lesion's surface give way: up to 1.5 mm (mild) or 3 mm.",
     )
     seed = forms.IntegerField(
         label="Seed",

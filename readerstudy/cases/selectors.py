@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
@@ -173,12 +173,23 @@ def has_tumor_masks() -> bool:
     return Mask.objects.filter(kind=Mask.Kind.TUMOR).exists()
 
 
+#: The checks of a run, by the code the engine stores with a rejected attempt.
+CHECKS = {
+    "voxels": "too few voxels",
+    "diameter": "another size than asked for",
+    "surroundings": "too little organ around it",
+    "faint": "contrast too faint for the organ",
+    "strong": "contrast too strong for the organ",
+    "drowned": "contrast drowned in noise",
+    "noise": "noise unlike that around it",
+}
+
+
 def gate_reasons(run: SynthesisRun) -> list[tuple[str, int]]:
-    """Why attempts of a run were rejected by its checks: (reason without numbers, how many)."""
-    reasons: dict[str, int] = defaultdict(int)
-    for reason in run.candidates.filter(by_gate=True).values_list("reason", flat=True):
-        reasons["".join("#" if c.isdigit() else c for c in reason)] += 1
-    return sorted(reasons.items(), key=lambda pair: -pair[1])
+    """Which checks rejected attempts of a run, and how often."""
+    found = run.candidates.filter(by_gate=True).values_list("verdict__failed", flat=True)
+    counted = Counter(CHECKS.get(code, "another check") for code in found)
+    return counted.most_common()
 
 
 def native_volume(candidate: Candidate) -> Any:

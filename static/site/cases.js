@@ -167,21 +167,21 @@ function decorate(context, canvas, plane, place, line, ratio) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   const [mx, my] = [canvas.width / 2, canvas.height / 2];
-  context.fillText(left, 10 * ratio, my);
-  context.fillText(right, canvas.width - 10 * ratio, my);
-  context.fillText(top, mx, 11 * ratio);
-  context.fillText(bottom, mx, canvas.height - 11 * ratio);
+  context.fillText(left, 12 * ratio, my);
+  context.fillText(right, canvas.width - 12 * ratio, my);
+  context.fillText(top, mx, 14 * ratio);
+  context.fillText(bottom, mx, canvas.height - 14 * ratio);
   // Short ticks at the rim show where the other two planes cut, without hiding the lesion.
   const cut = (axis, flip) => (flip ? view.block.size[axis] - 1 - view.cursor[axis] : view.cursor[axis]) + 0.5;
   const x = place.left + cut(plane.across, false) * place.px;
   const y = place.top + cut(plane.down, plane.flip) * place.py;
-  const tick = 14 * ratio;
+  const tick = 6 * ratio;
+  const [w, h] = [canvas.width, canvas.height];
   context.strokeStyle = "rgba(76, 179, 212, .9)";
-  context.lineWidth = ratio;
+  context.lineWidth = 2 * ratio;
   context.beginPath();
   for (const [x0, y0, x1, y1] of [
-    [x, place.top, x, place.top + tick], [x, place.top + place.height - tick, x, place.top + place.height],
-    [place.left, y, place.left + tick, y], [place.left + place.width - tick, y, place.left + place.width, y],
+    [x, 0, x, tick], [x, h - tick, x, h], [0, y, tick, y], [w - tick, y, w, y],
   ]) { context.moveTo(x0, y0); context.lineTo(x1, y1); }
   context.stroke();
   if (view.block.changed && line > 0 && line < canvas.width) {

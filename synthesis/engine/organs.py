@@ -86,7 +86,7 @@ _TABLE: tuple[OrganPrior, ...] = (
         diameter_mm=(5.0, 40.0),
     ),
     OrganPrior("spleen", -40.0, 14.0, (-90.0, -12.0), heterogeneity_sd=6.0),
-    OrganPrior("adrenal", -15.0, 12.0, (-60.0, 40.0), margin_mm=0.0, diameter_mm=(5.0, 25.0)),
+    OrganPrior("adrenal", -25.0, 12.0, (-60.0, -8.0), margin_mm=0.0, diameter_mm=(5.0, 25.0)),
     OrganPrior("bone", -140.0, 50.0, (-350.0, -40.0), heterogeneity_sd=20.0, margin_mm=1.0),
 )
 

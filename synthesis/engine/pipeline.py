@@ -88,10 +88,10 @@ def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed:
             lesion = transplant(host, placed, painted.change, painted.feather, parameters)
         except EmptyResidual:
             continue
-        reason, scores = judge(host, lesion, prepared.prior)
-        if not reason:
+        fault, scores = judge(host, lesion, prepared.prior)
+        if fault is None:
             return Outcome(Accepted(lesion, scores, attempt), tuple(rejected))
-        rejected.append(Rejected(reason, scores, attempt, lesion))
+        rejected.append(Rejected(fault.sentence, fault.code, scores, attempt, lesion))
     return Outcome(_no_placement(prepared, spec, len(rejected)), tuple(rejected))
 
 

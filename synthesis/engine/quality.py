@@ -5,6 +5,8 @@ Every check writes its score, passed or not, so that a rejected lesion explains 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from synthesis.engine.arrays import HU_MAX, HU_MIN, Field
@@ -20,12 +22,16 @@ _DIAMETER_TOLERANCE = 0.1
 _SMALLEST_CNR = 0.8
 
 
-def judge(host: HostCrop, lesion: Lesion, prior: OrganPrior) -> tuple[str, Scores]:
-    """Score a composited lesion.
+@dataclass(frozen=True)
+class Fault:
+    """The first check that a lesion failed: a short code to count by, and a sentence."""
 
-    Returns:
-        ``(reason, scores)``; ``reason`` is empty when the lesion passes, else one sentence.
-    """
+    code: str
+    sentence: str
+
+
+def judge(host: HostCrop, lesion: Lesion, prior: OrganPrior) -> tuple[Fault | None, Scores]:
+    """Score a composited lesion; no fault means that it passes."""
     before, mask = host.hu, np.zeros(host.hu.shape, bool)
     place = lesion.box.within(host.box)
     mask[place] = lesion.mask
@@ -52,32 +58,49 @@ def _finite(name: str, value: float) -> Scores:
     return {name: round(value, 3)} if np.isfinite(value) else {}
 
 
-def _first_fault(prior: OrganPrior, lesion: Lesion, measure: LesionMeasure, voxels: int) -> str:
-    if voxels < _SMALLEST_VOXELS:
-        return f"The lesion covers {voxels} voxels; at least {_SMALLEST_VOXELS} are needed."
-    if abs(measure.diameter_mm / lesion.diameter_mm - 1.0) > _DIAMETER_TOLERANCE:
-        return (
-            f"The lesion measures {measure.diameter_mm:.1f} mm where "
-            f"{lesion.diameter_mm:.1f} mm was asked for."
-        )
-    if not np.isfinite(measure.contrast_hu):
-        return "There is too little organ around the lesion to compare it with."
-    low, high = prior.contrast_range
+def _first_fault(
+    prior: OrganPrior, lesion: Lesion, measure: LesionMeasure, voxels: int
+) -> Fault | None:
+    contrast, noise, ratio = measure.contrast_hu, measure.noise_hu, measure.noise_ratio
     # A soft edge and thick slices dilute the contrast of small lesions, hence the half.
-    weakest, strongest = sorted((abs(low), abs(high)))
-    if measure.contrast_hu * np.sign(prior.contrast) < 0.5 * weakest:
-        return f"The contrast of {measure.contrast_hu:.0f} HU is too faint for the {prior.organ}."
-    if abs(measure.contrast_hu) > 1.3 * strongest:
-        return f"The contrast of {measure.contrast_hu:.0f} HU is too strong for the {prior.organ}."
-    if abs(measure.contrast_hu) < _SMALLEST_CNR * measure.noise_hu:
-        return (
-            f"The contrast of {measure.contrast_hu:.0f} HU drowns in noise of "
-            f"{measure.noise_hu:.0f} HU."
-        )
+    weakest, strongest = sorted(abs(bound) for bound in prior.contrast_range)
     low, high = NOISE_RATIO
-    if np.isfinite(measure.noise_ratio) and not low <= measure.noise_ratio <= high:
-        return (
-            f"The noise inside is {measure.noise_ratio:.2f} times that around it; "
-            f"{low} to {high} is allowed."
-        )
-    return ""
+    checks = (
+        (
+            "voxels",
+            voxels < _SMALLEST_VOXELS,
+            f"The lesion covers {voxels} voxels; at least {_SMALLEST_VOXELS} are needed.",
+        ),
+        (
+            "diameter",
+            abs(measure.diameter_mm / lesion.diameter_mm - 1.0) > _DIAMETER_TOLERANCE,
+            f"The lesion measures {measure.diameter_mm:.1f} mm where "
+            f"{lesion.diameter_mm:.1f} mm was asked for.",
+        ),
+        (
+            "surroundings",
+            not np.isfinite(contrast),
+            "There is too little organ around the lesion to compare it with.",
+        ),
+        (
+            "faint",
+            contrast * np.sign(prior.contrast) < 0.5 * weakest,
+            f"The contrast of {contrast:.0f} HU is too faint for the {prior.organ}.",
+        ),
+        (
+            "strong",
+            abs(contrast) > 1.3 * strongest,
+            f"The contrast of {contrast:.0f} HU is too strong for the {prior.organ}.",
+        ),
+        (
+            "drowned",
+            abs(contrast) < _SMALLEST_CNR * noise,
+            f"The contrast of {contrast:.0f} HU drowns in noise of {noise:.0f} HU.",
+        ),
+        (
+            "noise",
+            np.isfinite(ratio) and not low <= ratio <= high,
+            f"The noise inside is {ratio:.2f} times that around it; {low} to {high} is allowed.",
+        ),
+    )
+    return next((Fault(code, text) for code, failed, text in checks if failed), None)

@@ -114,9 +114,10 @@ class Accepted:
 
 @dataclass(frozen=True)
 class Rejected:
-    """A lesion that was drawn but failed a check. ``reason`` is a sentence."""
+    """A lesion that was drawn but failed a check: a sentence, and the check's short code."""
 
     reason: str
+    code: str
     scores: Scores
     attempt: int
     lesion: Lesion

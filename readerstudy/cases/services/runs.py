@@ -329,7 +329,11 @@ def _candidate(run: SynthesisRun, item: Item, seed: int, verdict: Accepted | Rej
             "volume_sha256": item.volume.sha256,
             "packages": package_versions(),
         },
-        verdict={"accepted": not rejected, "scores": verdict.scores},
+        verdict={
+            "accepted": not rejected,
+            "scores": verdict.scores,
+            **({"failed": verdict.code} if isinstance(verdict, Rejected) else {}),
+        },
         patch_sha256=sha256,
     )
 

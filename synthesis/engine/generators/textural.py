@@ -158,8 +158,8 @@ def _push_aside(
     """Move the structures around the lesion outwards.
 
     The displacement points away from the lesion's center, is largest at its surface and fades
-    over half a radius (at most 6 mm); towards the organ's edge it fades to nothing. Returns the change in HU
-    and the weight of the zone that it may touch.
+    over half a radius (at most 6 mm); towards the organ's edge it fades to nothing. Returns the
+    change in HU and the weight of the zone that it may touch.
     """
     radius = 0.5 * lesion.diameter_mm
     largest = min(0.25 * radius, _LARGEST_PUSH_MM) * strength

@@ -81,11 +81,12 @@ def _grow(
     radius: float,
     tumors: MaskArray,
 ) -> None:
-    cut = scene.around(center, radius * 1.6 + 6.0, margin=0.0)
+    cut = scene.around(center, radius * 2.0 + 6.0, margin=0.0)
     z, y, x = np.meshgrid(*(a[c] for a, c in zip(scene.axes, cut, strict=True)), indexing="ij")
     distance = _melted_balls(rng, x, y, z, center, radius)
     if name == "lung":
         distance = np.minimum(distance, _spicules(rng, scene, cut, center, radius))
+    distance = _one_piece(distance, scene.mask(name)[cut])
     core = np.clip(-distance / radius, 0.0, 1.0)
     level = _level(rng, scene, name, cut, distance)
     if name != "lung" and radius > 7.0 and rng.random() < 0.5:
@@ -97,24 +98,50 @@ def _grow(
     tumors[cut] |= distance < 0
 
 
+def _one_piece(distance: Field, organ: MaskArray) -> Field:
+    """The largest connected part of the lesion that lies in its organ."""
+    labels, count = ndimage.label((distance < 0) & organ)
+    if count == 0:
+        return distance
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    kept = labels == int(sizes.argmax())
+    near = ndimage.binary_dilation(kept) & organ
+    out: Field = np.where(near, distance, np.maximum(distance, 1.0)).astype(np.float32)
+    return out
+
+
 def _melted_balls(
     rng: np.random.Generator, x: Field, y: Field, z: Field, center: Point, radius: float
 ) -> Field:
-    """Signed distance (mm, approximate) to a cluster of balls melted together."""
+    """Signed distance (mm, approximate) to a lumpy cluster of balls melted together.
+
+    The level at which the balls melt is chosen so that the cluster has the volume of a sphere of
+    ``radius``.
+    """
     total = np.zeros(x.shape, np.float32)
-    for k in range(int(rng.integers(3, 7))):
-        away = np.zeros(3) if k == 0 else rng.normal(0.0, 0.42 * radius, 3)
-        size = radius * (0.62 if k == 0 else float(rng.uniform(0.3, 0.55)))
+    stretch = np.exp(rng.normal(0.0, 0.22, 3))
+    for k in range(int(rng.integers(5, 10))):
+        away = np.zeros(3) if k == 0 else rng.normal(0.0, 0.46 * radius, 3) * stretch
+        size = radius * float(rng.uniform(0.28, 0.48))
         gap = (
             (x - center[0] - away[0]) ** 2
             + (y - center[1] - away[1]) ** 2
             + (z - center[2] - away[2]) ** 2
         )
         total += np.exp(-gap / (2.0 * size**2))
-    # A lone ball of sigma s reaches the level 0.5 at 1.18 s; d(-log)/dr there is about 1/s.
-    out: Field = ((np.log(0.5) - np.log(np.maximum(total, 1e-9))) * 0.55 * radius).astype(
-        np.float32
+    z_n, y_n, x_n = x.shape
+    lumps = smooth_noise(
+        rng, (z_n, y_n, x_n), (max(2, z_n // 3), max(3, y_n // 4), max(3, x_n // 4))
     )
+    field = np.log(np.maximum(total, 1e-9)) + 0.28 * lumps
+    voxel = abs(
+        float((x[0, 0, 1] - x[0, 0, 0]) * (y[0, 1, 0] - y[0, 0, 0]) * (z[1, 0, 0] - z[0, 0, 0]))
+    )
+    share = min(4.19 * radius**3 / voxel / field.size, 0.9)
+    level = float(np.quantile(field, 1.0 - share))
+    # The log of a ball of sigma s falls by r / s**2 per mm: about 3 / radius here.
+    out: Field = ((level - field) * radius / 3.0).astype(np.float32)
     return out
 
 
