@@ -179,13 +179,13 @@ def run_again(upload: Upload, actor: Any) -> None:
 
 def discard(upload: Upload, actor: Any) -> None:
     """Stop what runs, forget the upload, delete its files."""
-    job = upload.job
+    job, upload_id = upload.job, upload.pk
     with transaction.atomic():
         if job is not None and job.is_active:
             jobs.cancel(job, actor)
         record(actor, "library.upload_discarded", upload, data={"state": upload.state})
         upload.delete()
-    remove_files(upload.pk)
+    remove_files(upload_id)
 
 
 def sweep() -> int:

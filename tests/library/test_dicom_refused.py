@@ -149,9 +149,9 @@ def deflated_bomb(path, megabytes):
     start = 144 + pydicom.filereader.read_file_meta_info(path).FileMetaInformationGroupLength
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     body = zlib.decompress(whole[start:], -zlib.MAX_WBITS)
-    packed = [packer.compress(body)]
-    packed += [packer.compress(bytes(1 << 20)) for _ in range(megabytes)]
-    path.write_bytes(whole[:start] + b"".join(packed) + packer.flush())
+    first = packer.compress(body) + packer.flush(zlib.Z_FULL_FLUSH)
+    zeros = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(whole[:start] + first + zeros * megabytes + packer.flush())
 
 
 def test_a_deflate_bomb_stays_within_bounded_memory(tmp_path):

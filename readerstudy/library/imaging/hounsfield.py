@@ -31,7 +31,8 @@ def to_hu(stored: npt.NDArray[np.generic], slope: float, intercept: float) -> np
     values = stored.astype(np.float64) * slope + intercept
     if not np.isfinite(values).all():
         missing = int(np.count_nonzero(~np.isfinite(values)))
-        raise ImagingError(f"{missing:,} voxels are not a number (NaN or infinite)")
+        count = "1 voxel is" if missing == 1 else f"{missing:,} voxels are"
+        raise ImagingError(f"{count} not a number (NaN or infinite)")
     whole = np.rint(values)
     _check_range(float(whole.min()), float(whole.max()))
     if np.abs(values - whole).max() > ROUNDING:

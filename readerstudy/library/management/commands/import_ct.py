@@ -72,7 +72,9 @@ class Command(BaseCommand):
             count = sum(outcome.state != "refused" for outcome in result.outcomes)
             more = len(result.refused) - 1
             rest = f" ({more} more refused, see above)" if more else ""
-            kept = f" {count} other volumes are in the library." if count else ""
+            kept = f" {count} other volume{'s are' if count > 1 else ' is'} in the library." * bool(
+                count
+            )
             raise LibraryError(f"{result.refused[0]}{rest}{kept}")
 
     def _look(self, paths: Sequence[Path], scratch: Path, wanted: list[_Wanted]) -> Findings:
