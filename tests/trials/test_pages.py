@@ -499,7 +499,7 @@ def test_from_draft_to_unblinded_by_hand(
     # Shown once only.
     assert "/people/invitation/" not in client.get(url("readers", "liver")).content.decode()
     page = client.post(url("allocation", "liver"), follow=True).content.decode()
-    assert "10 positions are stored" in page
+    assert "The orders are made and stored." in page
     for step, said in (
         ("open", "The trial is open"),
         ("pause", "The trial is paused"),

@@ -360,6 +360,35 @@ def test_a_closed_trial_takes_no_reader(coordinator: Any, reader: Any, peer_read
         services.add_reader(trial, email=peer_reader.email, actor=coordinator)
 
 
+def test_many_orders_are_made_by_a_worker(
+    coordinator: Any, reader: Any, run_jobs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = world.prepared(coordinator, readers=(reader,))
+    digest = trial.allocation_sha256
+    monkeypatch.setattr("readerstudy.trials.services.orders.AT_ONCE", 5)
+    job = services.request_allocation(trial, actor=coordinator)
+    assert job is not None
+    with pytest.raises(Conflict, match="being made already"):
+        services.request_allocation(trial, actor=coordinator)
+    (ended,) = run_jobs()
+    assert (ended.state, ended.result) == ("done", {"positions": 10})
+    trial.refresh_from_db()
+    assert trial.allocation_sha256 == digest
+
+
+def test_a_reader_added_while_orders_are_made_is_noticed(
+    coordinator: Any, reader: Any, peer_reader: Any
+) -> None:
+    trial = world.prepared(coordinator, readers=(reader,))
+
+    def join(done: int, total: int, message: str = "") -> None:
+        if done == 0:
+            services.add_reader(trial, email=peer_reader.email, actor=coordinator)
+
+    with pytest.raises(Conflict, match="changed while the orders were made"):
+        services.allocate(trial, actor=coordinator, report=join)
+
+
 # --------------------------------------------------------------------------------------- logging
 def test_L5_every_write_of_the_road_logs_one_event(coordinator: Any, reader: Any) -> None:
     world.stock()

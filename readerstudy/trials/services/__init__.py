@@ -6,8 +6,9 @@ add_reader, allocate, open_trial.
 
 from __future__ import annotations
 
+from ._base import latest_job
 from .cases import (
-    active_preparation,
+    PREPARE,
     choose_cases,
     clear,
     exclude,
@@ -23,12 +24,13 @@ from .members import (
     renew_invitation,
     restore_reader,
 )
-from .orders import allocate
+from .orders import ALLOCATE, allocate, request_allocation
 from .trials import create_trial, log_truth_download, save_protocol
 
 __all__ = [
+    "ALLOCATE",
+    "PREPARE",
     "Added",
-    "active_preparation",
     "add_member",
     "add_reader",
     "allocate",
@@ -37,9 +39,11 @@ __all__ = [
     "create_trial",
     "exclude",
     "include",
+    "latest_job",
     "log_truth_download",
     "remove",
     "renew_invitation",
+    "request_allocation",
     "request_preparation",
     "require_complete",
     "restore_reader",

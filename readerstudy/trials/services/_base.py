@@ -7,6 +7,7 @@ from typing import Any
 from django.db import models
 
 from readerstudy.audit.services import record, trial_chain
+from readerstudy.jobs.models import Job
 from readerstudy.trials.design.protocol import Protocol
 from readerstudy.trials.errors import NotReady, TrialLocked
 from readerstudy.trials.models import Trial
@@ -36,6 +37,11 @@ def log(
 ) -> None:
     """One event in the trial's chain. `data` names no reader and no case's arm."""
     record(actor, action, obj or trial, chain=trial_chain(trial.slug), data=data)
+
+
+def latest_job(kind: str, trial: Trial) -> Job | None:
+    """The newest job of the kind for the trial, running or ended."""
+    return Job.objects.filter(kind=kind, subject=trial.slug).order_by("-created_at").first()
 
 
 def require_protocol(trial: Trial) -> Protocol:

@@ -17,7 +17,7 @@ from readerstudy.trials.errors import NotReady
 from readerstudy.trials.models import Selection, Trial
 from readerstudy.trials.selectors import lesions, selection_table
 
-from ._base import locked_draft, log, require_protocol
+from ._base import latest_job, locked_draft, log, require_protocol
 
 PREPARE = "trials.prepare"
 
@@ -114,11 +114,6 @@ def clear(trial: Trial, candidate_id: Any, *, actor: Any) -> None:
         log(actor, "trials.candidate_cleared", trial, row.candidate)
 
 
-def active_preparation(trial: Trial) -> Job | None:
-    """The newest preparation job of the trial, running or ended."""
-    return Job.objects.filter(kind=PREPARE, subject=trial.slug).order_by("-created_at").first()
-
-
 def require_complete(trial: Trial) -> None:
     """Raises NotReady unless the draw holds exactly what the protocol asks for."""
     table = selection_table(trial, require_protocol(trial))
@@ -142,7 +137,7 @@ def request_preparation(trial: Trial, *, actor: Any) -> Job:
     with transaction.atomic():
         trial = locked_draft(trial, "set of cases")
         require_complete(trial)
-        running = active_preparation(trial)
+        running = latest_job(PREPARE, trial)
         if running is not None and running.is_active:
             raise Conflict("The cases are being prepared already; wait or cancel that first.")
         job = jobs.enqueue(PREPARE, {"trial_id": str(trial.pk)}, actor=actor, subject=trial.slug)

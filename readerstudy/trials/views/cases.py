@@ -32,7 +32,7 @@ def cases(request: HttpRequest, slug: str) -> HttpResponse:
     context = page(request, trial, protocol=protocol)
     if protocol is not None:
         chosen = list(selectors.chosen_rows(trial))
-        job = services.active_preparation(trial)
+        job = services.latest_job(services.PREPARE, trial)
         context |= {
             "table": selectors.selection_table(trial, protocol),
             "stock": selectors.stock_rows(trial, protocol),

@@ -20,6 +20,10 @@ from readerstudy.trials.services.members import TAKES_READERS
 from .trials import page
 
 
+# Two forms on one page ask for an e-mail address.
+MEMBER_ID = "member_%s"
+
+
 def _render(
     request: HttpRequest, trial: Trial, *, status: int = 200, **context: Any
 ) -> HttpResponse:
@@ -30,7 +34,7 @@ def _render(
         members=selectors.members(trial),
         takes_readers=trial.state in TAKES_READERS,
     )
-    base |= {"form": AddReaderForm(), "member_form": AddMemberForm()} | context
+    base |= {"form": AddReaderForm(), "member_form": AddMemberForm(auto_id=MEMBER_ID)} | context
     return render(request, "trials/readers.html", base, status=status)
 
 
@@ -61,7 +65,7 @@ def readers(request: HttpRequest, slug: str) -> HttpResponse:
 @require_POST
 def add_member(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_for(request.user, slug, "manage")
-    form = AddMemberForm(request.POST)
+    form = AddMemberForm(request.POST, auto_id=MEMBER_ID)
     if form.is_valid():
         try:
             member = services.add_member(trial, actor=request.user, **form.cleaned_data)

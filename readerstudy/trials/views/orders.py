@@ -24,12 +24,15 @@ SHOWS_ORDERS = (Trial.State.DRAFT, Trial.State.UNBLINDED)
 def allocation(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_for(request.user, slug, "manage")
     if request.method == "POST":
-        positions = services.allocate(trial, actor=request.user)
-        messages.success(request, f"The orders are made: {positions} positions are stored.")
+        if services.request_allocation(trial, actor=request.user) is None:
+            messages.success(request, "The orders are made and stored.")
         return redirect("trials:allocation", trial.slug)
+    job = services.latest_job(services.ALLOCATE, trial)
+    unmade = job is not None and job.state != job.State.DONE and not trial.allocation_basis
     context = page(
         request,
         trial,
+        job=job if job is not None and (job.is_active or unmade) else None,
         protocol=selectors.active_protocol(trial),
         summary=selectors.allocation_summary(trial),
         reader_count=selectors.active_readers(trial).count(),
