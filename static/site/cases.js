@@ -224,6 +224,8 @@ function chooseWindow(index) {
   if (index >= config.windows.length) return;
   view.window = index;
   for (const [k, button] of [...$("presets").children].entries()) button.setAttribute("aria-pressed", String(k === index));
+  const { center: c, width } = config.windows[index];
+  $("plane-status").textContent = `W ${width} L ${c}`;
   redraw();
 }
 
@@ -370,8 +372,6 @@ load().then(
     for (const id of ["split-control", "keys-split-1", "keys-split-2", "keys-split-3", "keys-split-4"]) $(id).hidden = !block.changed;
     chooseWindow(0);
     setSplit(0);
-    const { center: c, width } = config.windows[0];
-    $("plane-status").textContent = `W ${width} L ${c}`;
     document.documentElement.dataset.ready = "true";
   },
   (error) => {
