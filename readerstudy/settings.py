@@ -152,6 +152,7 @@ ACCOUNT_RATE_LIMITS = {
     "login_failed": "60/m/ip,5/10m/key",
     "reset_password": "20/m/ip,5/m/key",
 }
+MFA_ADAPTER = "readerstudy.accounts.adapter.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "Reader Study"
 # Coordinators hold everything before the truth is sealed: a second factor is required of them

@@ -15,6 +15,8 @@ urlpatterns = [
     path(
         "favicon.ico", login_not_required(lambda request: HttpResponse(status=204)), name="favicon"
     ),
+    # An address is a name here: changing it goes through the person who invites.
+    path("accounts/email/", views.closed, name="account_email_closed"),
     path("accounts/", include("allauth.urls")),
     path("people/", include("readerstudy.accounts.urls")),
     path("jobs/", include("readerstudy.jobs.urls")),

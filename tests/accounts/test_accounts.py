@@ -8,6 +8,7 @@ from django.urls import reverse
 
 from readerstudy.accounts.models import Invitation, User
 from readerstudy.accounts.services import accept_invitation, create_user, invite
+from readerstudy.audit.models import AuditEvent
 from readerstudy.errors import UserError
 from tests.conftest import PASSWORD
 
@@ -24,6 +25,7 @@ def test_signing_in_rotates_the_session_and_signing_out_clears_it(reader):
     client.get(LOGIN)
     before = client.session.session_key
     assert sign_in(client, reader.email)["Location"] == "/"
+    assert AuditEvent.objects.filter(action="accounts.signed_in", actor=reader).count() == 1
     assert client.session.session_key not in {None, before}
     assert client.get(PAGE).status_code == 200
     client.post("/accounts/logout/")
@@ -126,3 +128,40 @@ def test_S3_a_coordinator_must_set_up_a_second_factor_where_required(
 def test_an_address_that_is_none_is_refused(db):
     with pytest.raises(UserError, match="is not an e-mail address"):
         create_user("nobody at all")
+
+
+def test_L6_a_changed_password_is_logged(reader, client_for):
+    client = client_for(reader)
+    new = "another long enough sentence"
+    sign_in(client, reader.email)
+    data = {"oldpassword": PASSWORD, "password1": new, "password2": new}
+    assert client.post("/accounts/password/change/", data).status_code == 302
+    assert AuditEvent.objects.filter(action="accounts.password_changed", actor=reader).exists()
+    assert sign_in(Client(), reader.email, new)["Location"] == "/"
+
+
+def test_S3_a_second_factor_is_asked_for_and_a_code_works_once(reader, client_for):
+    import time
+
+    from allauth.mfa.totp.internal.auth import (
+        TOTP,
+        format_hotp_value,
+        generate_totp_secret,
+        hotp_value,
+    )
+
+    secret = generate_totp_secret()
+    TOTP.activate(reader, secret)
+    code = format_hotp_value(hotp_value(secret, int(time.time()) // 30))
+    client = Client()
+    assert sign_in(client, reader.email)["Location"].startswith("/accounts/2fa/authenticate/")
+    assert client.get(PAGE)["Location"].startswith(LOGIN)
+    assert client.post("/accounts/2fa/authenticate/", {"code": "000000"}).status_code == 200
+    assert client.post("/accounts/2fa/authenticate/", {"code": code})["Location"] == "/"
+    again = Client()
+    sign_in(again, reader.email)
+    assert again.post("/accounts/2fa/authenticate/", {"code": code}).status_code == 200
+
+
+def test_an_address_cannot_be_changed_by_its_owner(reader, client_for):
+    assert client_for(reader).get("/accounts/email/").status_code == 404
