@@ -24,7 +24,7 @@ import pytest
 from readerstudy.ops.demo import ACCOUNTS
 from tests.ops.conftest import Installation, clean_environment, eventually
 
-READY_SECONDS = 120
+READY_SECONDS = 300
 
 
 class Demo:
