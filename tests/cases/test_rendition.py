@@ -16,6 +16,7 @@ from readerstudy.cases.models import Candidate, Rendition
 from readerstudy.cases.patches import load_patch, real_patch, save_patch
 from readerstudy.cases.paths import rendition_folder
 from readerstudy.cases.rendition import Rule, build_renditions, native_volume, render, sweep
+from readerstudy.jobs.services import execute
 from readerstudy.library import selectors as library
 from readerstudy.library.imaging.geometry import to_lps_axes
 from tests.synthesis.hosts import ball_host
@@ -124,24 +125,29 @@ def test_T1_twins_with_equal_pixels_and_opposite_truth_render_equally(made_run, 
 
 
 def test_orientation_is_lps_whatever_the_native_axes(db):
-    straight = keep(ball_host((1.5, 1.5, 3.0), tumor_radius_mm=9.0), patient="A")
-    tumor = library.load_mask(straight.masks.get(kind="tumor"))
-    turned_scan = dataclasses.replace(
-        ball_host((1.5, 1.5, 3.0), tumor_radius_mm=9.0),
-        hu=np.ascontiguousarray(library.load_ct(straight)[::-1, ::-1, ::-1]) + np.int16(0),
-        tumor_mask=np.ascontiguousarray(tumor[::-1, ::-1, ::-1]),
-    )
-    turned_scan.hu[0, 0, 0] += 1  # another volume for the library, elsewhere the same
-    turned = keep(turned_scan, patient="B", direction=FLIPPED, name="Turned")
     from readerstudy.cases.services import make_candidates
 
+    scan = ball_host((1.5, 1.5, 3.0), tumor_radius_mm=9.0)
+    # Off the middle in all three axes, so that a forgotten flip shows.
+    tumor = np.roll(scan.tumor_mask, (3, 7, -9), axis=(0, 1, 2))
+    straight = keep(dataclasses.replace(scan, tumor_mask=tumor), patient="A")
+    flip = (slice(None, None, -1),) * 3
+    hu = np.ascontiguousarray(scan.hu[flip])
+    hu[0, 0, 0] += 1  # another volume for the library, elsewhere the same
+    turned = keep(
+        dataclasses.replace(scan, hu=hu, tumor_mask=np.ascontiguousarray(tumor[flip])),
+        patient="B",
+        direction=FLIPPED,
+        name="Turned",
+    )
     rule = Rule.from_document(RULE)
-    pictures = [
+    one, other = (
         render(make_candidates(volume)[0], rule, np.random.default_rng(1))
         for volume in (straight, turned)
-    ]
-    assert pictures[0].marker == pictures[1].marker
-    assert (pictures[0].frames != pictures[1].frames).sum() <= 1
+    )
+    assert one.marker == other.marker
+    assert one.start_slice == other.start_slice
+    assert (one.frames != other.frames).sum() <= 1
 
 
 def test_marker_holds_the_lesion_and_moves_with_the_seed(both):
@@ -324,14 +330,21 @@ def test_frames_of_the_shared_ct_equal_its_hu(db, shared_ct, folder):
         organ_mask=read(organ) > 0,
         tumor_mask=read(tumor) > 0,
     )
-    from readerstudy.cases.services import make_candidates
+    from readerstudy.cases.services import make_candidates, start_run
 
     volume = keep(scan, organ_label=organ)
-    candidate = make_candidates(volume)[0]
-    row = build_renditions([candidate], {**RULE, "matrix": 512, "max_slices": 20}, seed=1)
-    row = row[candidate.pk]
-    frames, source = decoded(row), expected_frames(candidate, row)
-    assert any(
-        np.array_equal(source[k : k + row.frames], frames)
-        for k in range(source.shape[0] - row.frames + 1)
+    real = make_candidates(volume)[0]
+    run = start_run(
+        volumes=[volume], organs=[organ], per_volume=1, diameter_mm=(10.0, 16.0), seed=3
     )
+    execute(str(run.job_id))
+    candidates = [real, run.candidates.get(by_gate=False)]
+    rows = build_renditions(candidates, {**RULE, "matrix": 512, "max_slices": 16}, seed=1)
+    for candidate in candidates:
+        row = rows[candidate.pk]
+        frames, source = decoded(row), expected_frames(candidate, row)
+        assert any(
+            np.array_equal(source[k : k + row.frames], frames)
+            for k in range(source.shape[0] - row.frames + 1)
+        )
+    assert len({row.bucket_bytes for row in rows.values()}) == 1

@@ -182,6 +182,23 @@ def test_O1_a_killed_run_resumes_without_loss_or_doubles(host, monkeypatch, mome
     assert list(found) == wanted
 
 
+def test_a_superseded_attempt_writes_nothing_more(host, monkeypatch):
+    """Another worker took the job over while this one made its second lesion."""
+    run = start_run(**{**WISH, "volumes": [host], "per_volume": 3})
+    original = runs._make
+
+    def taken_over(*args):
+        made = original(*args)
+        if args[1].index == 1:
+            Job.objects.filter(pk=run.job_id).update(attempts=7)
+        return made
+
+    monkeypatch.setattr(runs, "_make", taken_over)
+    execute(str(run.job_id))
+    run.refresh_from_db()
+    assert run.finished == run.made == run.candidates.filter(by_gate=False).count() == 1
+
+
 def test_a_cancelled_run_keeps_what_it_made_and_goes_on_when_retried(
     host, coordinator, monkeypatch
 ):
