@@ -11,12 +11,16 @@ from scipy import stats
 
 from readerstudy.analysis.stats import inference, proportions, roc
 from readerstudy.analysis.stats.analyze import analyze
+from readerstudy.analysis.stats.bayes import bayes_normal
+from readerstudy.analysis.stats.cluster import gee, twoway_cluster
 from readerstudy.analysis.stats.confusion import Confusion, confusion, pooled
-from readerstudy.analysis.stats.covariance import error_cov
+from readerstudy.analysis.stats.covariance import error_cov, u_moments
 from readerstudy.analysis.stats.foolrate import by_case, shrink
+from readerstudy.analysis.stats.imrmc import imrmc, product
 from readerstudy.analysis.stats.metrics import leave_one_out, values
 from readerstudy.analysis.stats.mrmc import or_single
 from readerstudy.analysis.stats.plan import Plan
+from readerstudy.analysis.stats.planning import power_single
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.reference import uniroot
 from readerstudy.analysis.stats.sdt import sdt
@@ -433,3 +437,91 @@ def test_the_fool_rate_is_about_synthetic_cases_whichever_class_is_positive() ->
     for a, b in zip(ours["readers"], theirs["readers"], strict=True):
         assert a["fool_rate"] == b["fool_rate"]
         assert a["auc"]["estimate"] == pytest.approx(b["auc"]["estimate"], abs=1e-12)
+
+
+# ----------------------------------------------------------------------- iMRMC, clusters, planning
+
+
+def test_imrmc_v_variance_is_the_ideal_two_way_bootstrap() -> None:
+    """Resampling readers and both kinds of cases converges to the closed form (statistics.md)."""
+    readings = random_readings(readers=5, cases=30)
+    found = product(u_moments(readings, readings.score))
+    assert found is not None
+    pos = np.flatnonzero(readings.is_positive)
+    neg = np.flatnonzero(~readings.is_positive)
+    kernel = (readings.score[:, pos, None] > readings.score[:, None, neg]) + 0.5 * (
+        readings.score[:, pos, None] == readings.score[:, None, neg]
+    )
+    rng = np.random.default_rng(2)
+    means = []
+    for _ in range(4000):
+        r = rng.multinomial(5, [1 / 5] * 5) / 5
+        x = rng.multinomial(len(pos), [1 / len(pos)] * len(pos)) / len(pos)
+        y = rng.multinomial(len(neg), [1 / len(neg)] * len(neg)) / len(neg)
+        means.append(np.einsum("j,a,b,jab", r, x, y, kernel))
+    assert np.var(means) == pytest.approx(found.v_variance, rel=0.08)
+
+
+def test_imrmc_with_missing_readings_weighs_readers_by_their_pairs() -> None:
+    readings = random_readings(seed=9, missing=0.3)
+    pairs = (readings.read & readings.is_positive).sum(1) * (
+        readings.read & ~readings.is_positive
+    ).sum(1)
+    want = np.average(values(readings, "auc"), weights=pairs)
+    done = imrmc(readings, margins=(0.1,))
+    assert done.result.estimate == pytest.approx(want, abs=1e-12)
+    assert done.result.ci95 is not None
+    assert done.v_result.se > 0
+    negative = imrmc(random_readings(seed=7, missing=0.3))
+    assert negative.result.reason == "the unbiased variance estimate is negative"
+    assert negative.v_result.ci95 is not None
+
+
+def test_imrmc_says_why_it_has_no_answer() -> None:
+    assert "two readers" in (imrmc(random_readings(readers=1)).result.reason or "")
+    whole = random_readings()
+    paired = Readings(
+        **{**vars(whole), "unit": np.repeat(np.arange(20), 2), "unit_name": "patient"}
+    )
+    assert imrmc(paired).result.reason == "several cases per patient: use the jackknife"
+
+
+def test_clustered_regressions_with_one_answer_say_why() -> None:
+    same = np.ones(6)
+    names = pd.Series(list("aabbcc"))
+    assert gee(same, names, name="reader").reason == "all outcomes are alike"
+    assert gee(np.array([0.0, 1.0]), pd.Series(["a", "a"]), name="reader").reason == (
+        "fewer than two clusters"
+    )
+    assert twoway_cluster(same, names, names).reason == "all outcomes are alike"
+    one = twoway_cluster(np.array([0.0, 1.0]), pd.Series(["a", "a"]), pd.Series(["x", "y"]))
+    assert one.reason == "fewer than two readers or cases"
+
+
+def test_twoway_cluster_equals_statsmodels() -> None:
+    import statsmodels.api as sm
+
+    rng = np.random.default_rng(4)
+    reader, case = np.repeat(np.arange(8), 30), np.tile(np.arange(30), 8)
+    y = (rng.random(240) < 0.6).astype(float)
+    fit = sm.Logit(y, np.ones(240)).fit(disp=0, cov_type="cluster", cov_kwds={
+        "groups": np.column_stack([reader, case]), "use_correction": False})  # fmt: skip
+    done = twoway_cluster(y, pd.Series(reader.astype(str)), pd.Series(case.astype(str)))
+    assert done.logit_se == pytest.approx(float(fit.bse[0]), rel=1e-9)
+
+
+def test_power_grows_with_readers_and_cases_and_tost_has_its_size_at_the_margin() -> None:
+    known = {"var_reader": 0.003, "var_error": 0.0025, "cov2": 0.0006, "pilot_cases": 100}
+    few = power_single(6, 100, theta=0.5, **known)
+    many = power_single(20, 400, theta=0.5, **known)
+    assert many.power_tost > few.power_tost
+    assert few.power_two_sided == pytest.approx(0.05, abs=1e-9)
+    assert power_single(20, 400, theta=0.6, **known).power_tost == pytest.approx(0.05, abs=1e-3)
+    with pytest.raises(ValueError, match="at least two readers"):
+        power_single(1, 100, theta=0.5, **known)
+
+
+def test_bayes_without_a_standard_error_says_why() -> None:
+    assert bayes_normal(0.5, None).reason == "the standard error cannot be estimated"
+    assert bayes_normal(0.5, 0.01).bf01 > 3
+    assert bayes_normal(0.8, 0.01).bf01 < 1e-6

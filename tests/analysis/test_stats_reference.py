@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from django.core.management import CommandError, call_command
 
-from readerstudy.analysis.stats.reference import Dataset, compare, run_check, run_folder
+from readerstudy.analysis.stats.reference import compare, run_check, run_folder
 from readerstudy.analysis.stats.reference.adapters import ADAPTERS
+from readerstudy.analysis.stats.reference.dataset import Dataset
 
 OWN = Path(__file__).parent / "data"
 
@@ -36,7 +38,7 @@ def test_shared_reference_folder_has_no_failure(shared_stats: Path) -> None:
     outcomes = list(run_folder(shared_stats))
     failed = [f"{o.dataset} {o.check}: {o.lines[0]}" for o in outcomes if o.state == "failed"]
     assert not failed, "\n".join(failed)
-    assert sum(o.state == "passed" for o in outcomes) >= 35
+    assert sum(o.state == "passed" for o in outcomes) >= 54
 
 
 def test_own_copies_equal_the_shared_files(shared_stats: Path) -> None:
@@ -50,3 +52,26 @@ def test_own_copies_equal_the_shared_files(shared_stats: Path) -> None:
 )
 def test_compare_finds_a_difference(want: object, got: object) -> None:
     assert list(compare(want, got, 1e-9, 1e-7))
+
+
+def test_command_prints_the_count_and_fails_on_a_wrong_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("check_statistics", str(OWN))
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1].endswith("skipped")
+    assert " 0 failed" in out
+    assert "the engine has no method" in out
+    document = json.loads((OWN / "sdt.expected.json").read_text())
+    document["checks"][0]["expected"]["dprime"] += 1e-6
+    (tmp_path / "sdt.expected.json").write_text(json.dumps(document))
+    with pytest.raises(CommandError, match=r"4 passed, 1 failed, 0 skipped") as caught:
+        call_command("check_statistics", str(tmp_path))
+    assert caught.value.returncode == 1
+    assert "sdt 20_5_10_15 .dprime: expected" in capsys.readouterr().out
+
+
+def test_command_names_a_folder_without_checks(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"holds no \*\.expected\.json") as caught:
+        call_command("check_statistics", str(tmp_path))
+    assert caught.value.returncode == 2

@@ -15,6 +15,7 @@ from readerstudy.analysis.stats import ENGINE_VERSION, subgroup
 from readerstudy.analysis.stats.confusion import RATES, pooled
 from readerstudy.analysis.stats.covariance import Covariance
 from readerstudy.analysis.stats.foolrate import by_case, by_group, fool_rate
+from readerstudy.analysis.stats.imrmc import imrmc
 from readerstudy.analysis.stats.inference import Verdict, verdict
 from readerstudy.analysis.stats.mrmc import OrSingle, or_single, reader_average
 from readerstudy.analysis.stats.perreader import per_reader
@@ -155,6 +156,13 @@ def _methods(readings: Readings, plan: Plan) -> list[dict[str, Any]]:
         )
         if cov == plan.covariance:
             fixed = done
+    routes.append(
+        {
+            "name": "U-statistic (iMRMC), BDG degrees of freedom",
+            "generalizes_to": "other readers and other cases",
+            "result": imrmc(readings, key, margins=(plan.margin,)).result,
+        }
+    )
     routes.append(
         {
             "name": "Readers fixed, cases random",

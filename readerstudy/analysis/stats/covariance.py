@@ -18,7 +18,7 @@ import numpy as np
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.roc import placements
-from readerstudy.analysis.stats.types import FloatArray
+from readerstudy.analysis.stats.types import BoolArray, FloatArray
 
 Covariance = Literal["jackknife", "delong", "unbiased"]
 _BYTES = 64 * 2**20  # of kernel values held at once by the U-statistic moments
@@ -40,11 +40,13 @@ class ErrorCovariance:
 class Moments:
     """Sums of products of kernel values over pairs of readers, with how many products each has.
 
-    Each array is (J, J). ``same`` = same positive and same negative case; ``same_negative`` =
+    ``theta`` and ``other_theta`` are the readers' AUCs on either side, (J,). Each array in ``sums``
+    and ``counts`` is (J, J). ``same`` = same positive and same negative case; ``same_negative`` =
     different positives; ``same_positive`` = different negatives; ``different`` = both differ.
     """
 
     theta: FloatArray
+    other_theta: FloatArray
     sums: dict[str, FloatArray]
     counts: dict[str, FloatArray]
 
@@ -90,7 +92,7 @@ def error_cov(
     different = moments.counts["different"]
     if (different <= 0).any():
         return refuse("needs two cases of each class for every pair of readers")
-    product = np.outer(moments.theta, moments.theta)
+    product = np.outer(moments.theta, moments.other_theta)
     matrix = product - moments.sums["different"] / different
     return ErrorCovariance(metric, method, used.unit_name, used.n_units, matrix)
 
@@ -105,53 +107,100 @@ def _delong(readings: Readings, scored: FloatArray) -> FloatArray:
     return matrix
 
 
-def u_moments(readings: Readings, scored: FloatArray) -> Moments:
+def u_moments(readings: Readings, scored: FloatArray, other: FloatArray | None = None) -> Moments:
     """Products of success kernels between every two readers, summed by what the pairs share.
+
+    Args:
+        scored: (J, K) scores of the first reader of each pair; NaN = not read.
+        other: (J, K) scores of the second reader, in another condition; the same when None.
 
     Memory is bounded by working through the positive cases in blocks; time is
     O(J^2 n1 n0), all of it in matrix products.
     """
     pos = readings.is_positive
-    x, y = scored[:, pos], scored[:, ~pos]
-    has_x, has_y = ~np.isnan(x), ~np.isnan(y)
-    n_readers, n1, n0 = len(scored), x.shape[1], y.shape[1]
-    rows = np.zeros((n_readers, n1))
-    columns = np.zeros((n_readers, n0))
+    one = _Side.of(scored, pos)
+    two = one if other is None else _Side.of(other, pos)
+    n_readers, n1 = one.x.shape
+    n0 = one.y.shape[1]
     same = np.zeros((n_readers, n_readers))
-    block = max(1, _BYTES // (8 * max(1, n_readers * n0)))
+    block = max(1, _BYTES // (16 * max(1, n_readers * n0)))
     for start in range(0, n1, block):
         stop = min(start + block, n1)
-        kernel = _kernel(x[:, start:stop], y)
-        rows[:, start:stop] = kernel.sum(axis=2)
-        columns += kernel.sum(axis=1)
-        flat = kernel.reshape(n_readers, -1)
-        same += flat @ flat.T
-    count_x, count_y = has_x.sum(axis=1).astype(float), has_y.sum(axis=1).astype(float)
-    shared_x = has_x.astype(float) @ has_x.T.astype(float)
-    shared_y = has_y.astype(float) @ has_y.T.astype(float)
-    total = rows.sum(axis=1)
-    product_rows, product_columns = rows @ rows.T, columns @ columns.T
-    pairs = count_x * count_y
+        first = one.add(start, stop)
+        second = first if two is one else two.add(start, stop)
+        same += first @ second.T
+    shared_x, shared_y = one.has_x @ two.has_x.T, one.has_y @ two.has_y.T
+    rows, columns = one.rows @ two.rows.T, one.columns @ two.columns.T
     count_same = shared_x * shared_y
-    count_row = shared_x * np.outer(count_y, count_y)
-    count_column = shared_y * np.outer(count_x, count_x)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        theta = total / pairs
+    count_row = shared_x * np.outer(one.n_y, two.n_y)
+    count_column = shared_y * np.outer(one.n_x, two.n_x)
     return Moments(
-        theta,
+        one.theta,
+        two.theta,
         {
             "same": same,
-            "same_negative": product_columns - same,
-            "same_positive": product_rows - same,
-            "different": np.outer(total, total) - product_rows - product_columns + same,
+            "same_positive": rows - same,
+            "same_negative": columns - same,
+            "different": np.outer(one.total, two.total) - rows - columns + same,
         },
         {
             "same": count_same,
-            "same_negative": count_column - count_same,
             "same_positive": count_row - count_same,
-            "different": np.outer(pairs, pairs) - count_row - count_column + count_same,
+            "same_negative": count_column - count_same,
+            "different": np.outer(one.pairs, two.pairs) - count_row - count_column + count_same,
         },
     )
+
+
+@dataclass(eq=False)
+class _Side:
+    """Scores of one side of the pairs, with the sums that fill up block by block."""
+
+    x: FloatArray
+    y: FloatArray
+    has_x: FloatArray
+    has_y: FloatArray
+    rows: FloatArray
+    columns: FloatArray
+
+    @classmethod
+    def of(cls, scored: FloatArray, pos: BoolArray) -> _Side:
+        x, y = scored[:, pos], scored[:, ~pos]
+        return cls(
+            x, y, (~np.isnan(x)).astype(np.float64), (~np.isnan(y)).astype(np.float64),
+            np.zeros(x.shape), np.zeros(y.shape),
+        )  # fmt: skip
+
+    def add(self, start: int, stop: int) -> FloatArray:
+        """Take up the positives start..stop; returns their kernels as (J, block * n0)."""
+        kernel = _kernel(self.x[:, start:stop], self.y)
+        self.rows[:, start:stop] = kernel.sum(axis=2)
+        self.columns += kernel.sum(axis=1)
+        return kernel.reshape(len(kernel), -1)
+
+    @property
+    def n_x(self) -> FloatArray:
+        count: FloatArray = self.has_x.sum(axis=1)
+        return count
+
+    @property
+    def n_y(self) -> FloatArray:
+        count: FloatArray = self.has_y.sum(axis=1)
+        return count
+
+    @property
+    def pairs(self) -> FloatArray:
+        return self.n_x * self.n_y
+
+    @property
+    def total(self) -> FloatArray:
+        total: FloatArray = self.rows.sum(axis=1)
+        return total
+
+    @property
+    def theta(self) -> FloatArray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.total / self.pairs
 
 
 def _kernel(x: FloatArray, y: FloatArray) -> FloatArray:

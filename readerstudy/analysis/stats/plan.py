@@ -8,7 +8,8 @@ from typing import Any, Literal
 from readerstudy.analysis.stats.covariance import Covariance
 
 #: Endpoints that chance fixes at one half whatever the mix of the two classes.
-PRIMARY = ("auc", "balanced_accuracy")
+Primary = Literal["auc", "balanced_accuracy"]
+PRIMARY: tuple[Primary, ...] = ("auc", "balanced_accuracy")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Plan:
 
     positive: str = "synthetic"
     negative: str = "real"
-    primary: str = "auc"
+    primary: Primary = "auc"
     margin: float = 0.10
     covariance: Covariance = "jackknife"
     unit: Literal["auto", "case", "patient"] = "auto"

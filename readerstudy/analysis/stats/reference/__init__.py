@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from readerstudy.analysis.stats.reference.adapters import ADAPTERS, Dataset
+from readerstudy.analysis.stats.reference.adapters import ADAPTERS
+from readerstudy.analysis.stats.reference.dataset import Dataset
 
 
 @dataclass(frozen=True)
