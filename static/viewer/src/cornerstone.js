@@ -51,6 +51,10 @@ function initOnce(backend) {
       return {};
     },
   });
+  // The loader rejects twice when a request fails: to us, who try again, and once more to nobody.
+  window.addEventListener("unhandledrejection", (event) => {
+    if (event.reason instanceof XMLHttpRequest) event.preventDefault();
+  });
   metaData.addProvider(provider, 10_000);
   cache.setMaxCacheSize(CACHE_BYTES);
   const { Interaction, Thumbnail, Prefetch } = Enums.RequestType;
