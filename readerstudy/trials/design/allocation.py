@@ -281,11 +281,11 @@ def _apart(
     for index in range(len(order)):
         if patients[index] != patients[index + 1]:
             continue
-        partners = seeds.shuffled(rng, range(len(order)))
+        start = seeds.below(rng, len(order))
         swap = next(
             (
                 other
-                for other in partners
+                for other in (*range(start, len(order)), *range(start))
                 if (not homes or homes[other] == homes[index])
                 and _swap_helps(patients, index + 1, other + 1)
             ),

@@ -19,7 +19,6 @@ from readerstudy.trials.services.members import TAKES_READERS
 
 from .trials import page
 
-
 # Two forms on one page ask for an e-mail address.
 MEMBER_ID = "member_%s"
 
