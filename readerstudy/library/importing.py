@@ -6,7 +6,6 @@ not at all. The imaging libraries are imported inside, so that the web process n
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -126,11 +125,11 @@ def left_aside(findings: Findings) -> list[dict[str, Any]]:
         groups.setdefault((aside.reason, aside.serious), []).extend(aside.names)
     return [
         {
-            "reason": reason,
+            "reason": plain(reason),
             "serious": serious,
             "names": names[:50],
             "count": len(names),
-            "sentence": f"{_some(names)}: {reason}.",
+            "sentence": f"{_some(names)}: {plain(reason)}.",
         }
         for (reason, serious), names in sorted(groups.items(), key=lambda item: not item[0][1])
     ]
@@ -361,7 +360,13 @@ def _prefixed(name: str, sentence: str) -> str:
     return sentence if sentence.startswith(f"{name}: ") else f"{name}: {sentence}"
 
 
+def plain(text: str) -> str:
+    """Without control characters, which a header may hold and a database or terminal may not."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def _sentence(text: str) -> str:
+    text = plain(text)
     return text if text.endswith((".", ")")) else f"{text}."
 
 
@@ -372,8 +377,3 @@ def parse_spec(text: str) -> tuple[str, str | None]:
             return text, None
     name, mark, parts = text.rpartition("#")
     return (name, parts) if mark and name else (text, None)
-
-
-def safe_words(text: str) -> str:
-    """Without control characters, for a terminal."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "?", text)

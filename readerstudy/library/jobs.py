@@ -32,7 +32,7 @@ def check_upload(ctx: JobContext, upload_id: str) -> dict[str, Any] | None:
         if upload.volume is not None and not findings.masks:
             raise UserError("No mask was found: NIfTI, DICOM SEG or RTSTRUCT is needed.")
     except UserError as error:
-        uploads.fail(upload, str(error))
+        uploads.fail(upload, importing.plain(str(error)))
         raise UserError(SEE_UPLOAD) from error
     uploads.store_findings(upload, describe(findings))
     return {"volumes": len(findings.volumes), "masks": len(findings.masks)}
@@ -66,7 +66,7 @@ def import_upload(ctx: JobContext, upload_id: str) -> dict[str, Any] | None:
         if all(outcome.state == "refused" for outcome in result.outcomes):
             raise UserError(result.refused[0])
     except UserError as error:
-        uploads.back_to_review(upload, str(error))
+        uploads.back_to_review(upload, importing.plain(str(error)))
         ctx.save_checkpoint({})
         raise UserError(SEE_UPLOAD) from error
     used = {use["mask"] for use in options["uses"]}

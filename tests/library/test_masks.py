@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -221,3 +223,28 @@ def test_a_ct_slice_given_as_mask_is_named(tmp_path):
     path = write_series(tmp_path, phantom())[0]
     with pytest.raises(ImagingError, match="it is a CT slice, not a mask"):
         open_mask(path)
+
+
+def test_control_characters_in_a_name_go_no_further():
+    assert Segment(1, "GTV\x00\x1b[31m one ").name == "GTV [31m one"
+
+
+@pytest.mark.parametrize("kind", ["nifti", "seg", "rtstruct"])
+def test_random_damage_never_raises_anything_but_a_sentence(tmp_path, kind):
+    rng = np.random.default_rng(11)
+    if kind == "nifti":
+        path = write_nifti(tmp_path / "m.nii.gz", blob().astype(np.uint8))
+    elif kind == "seg":
+        path = write_seg(tmp_path / "m.dcm", write_series(tmp_path / "ct", phantom()), blob())
+    else:
+        path = write_rtstruct(tmp_path / "m.dcm", {"GTV": [square(5.5, 9.5, 3.5, 6.5, 2)]})
+    clean = path.read_bytes()
+    for _ in range(120):
+        damaged = bytearray(clean)
+        for at in rng.integers(0 if kind == "nifti" else 132, len(clean), 3):
+            damaged[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(damaged))
+        with suppress(ImagingError):
+            reader = open_mask(path)
+            reader.fits(GRID)
+            reader.read(choose(reader.segments, "all"), GRID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -177,3 +178,16 @@ def test_volumes_and_label_maps_are_told_apart(tmp_path, look):
         "seg.nii.gz": [1],
         "float_seg.nii.gz": [3],
     }
+
+
+def test_random_damage_never_raises_anything_but_a_sentence(tmp_path):
+    rng = np.random.default_rng(5)
+    path = write_nifti(tmp_path / "ct.nii", phantom())
+    clean = path.read_bytes()
+    for _ in range(300):
+        damaged = bytearray(clean)
+        for at in rng.integers(0, 360, 3):
+            damaged[at] = rng.integers(0, 256)
+        path.write_bytes(bytes(damaged))
+        with suppress(ImagingError):
+            NiftiFile(path).volume()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import logging
 import struct
 import warnings
 import zlib
@@ -20,6 +21,9 @@ from readerstudy.library.imaging.limits import MAX_SIDE, MAX_VOXELS, MIN_SLICES
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 HEADER_BYTES = 348
+
+# What nibabel mends in a header is judged here; its remarks would only fill the log.
+logging.getLogger("nibabel.global").setLevel(logging.CRITICAL + 1)
 
 
 def looks_like_nifti(path: Path) -> bool:
@@ -53,6 +57,7 @@ class NiftiFile:
                 warnings.simplefilter("ignore")
                 # by content, whatever the file is called (uploads are stored under numbers)
                 self._image: Any = _load(path)
+                self.geometry = _geometry(self._image)
         except ImagingError:
             raise
         except (MemoryError, RecursionError):
@@ -61,7 +66,6 @@ class NiftiFile:
             raise ImagingError(
                 "it is not a NIfTI file, or its header is broken or cut off"
             ) from None
-        self.geometry = _geometry(self._image)
 
     def stored(self) -> npt.NDArray[np.generic]:
         """Stored values ``(z, y, x)``, before slope and intercept.

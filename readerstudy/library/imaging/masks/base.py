@@ -22,6 +22,11 @@ class Segment:
     key: int
     name: str
 
+    def __post_init__(self) -> None:
+        # from a file: no control characters may reach a terminal, a page or the database
+        shown = "".join(c if c.isprintable() else " " for c in self.name)
+        object.__setattr__(self, "name", " ".join(shown.split())[:80])
+
 
 class MaskReader(Protocol):
     """An opened mask file."""

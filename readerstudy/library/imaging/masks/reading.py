@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from readerstudy.library.imaging.dicom.files import looks_like_dicom
-from readerstudy.library.imaging.dicom.headers import MaskFile, read_header
+from readerstudy.library.imaging.dicom.headers import LeftAside, MaskFile, read_header
 from readerstudy.library.imaging.errors import ImagingError
 from readerstudy.library.imaging.masks.base import MaskReader
 from readerstudy.library.imaging.masks.nifti import NiftiMask
@@ -23,7 +23,10 @@ def open_mask(path: Path) -> MaskReader:
     with path.open("rb") as file:
         head = file.read(256)
     if looks_like_dicom(head):
-        found = read_header(path, path.name)
+        try:
+            found = read_header(path, path.name)
+        except LeftAside as reason:
+            raise ImagingError(f"it is no mask but {reason}") from None
         if not isinstance(found, MaskFile):
             raise ImagingError("it is a CT slice, not a mask (SEG or RTSTRUCT)")
         return SegMask(path) if found.format == "seg" else RtStructMask(path)
