@@ -343,6 +343,7 @@ def pytest_arguments(extra: Sequence[str], cores: int) -> list[str]:
     return ["-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
 
 
+VIEWER = "viewer build"
 CHECKS: list[tuple[str, list[str]]] = [
     ("formatting", ["ruff", "format", "--check", "."]),
     ("lint", ["ruff", "check", "."]),
@@ -351,7 +352,7 @@ CHECKS: list[tuple[str, list[str]]] = [
     ("arrows between the rooms", ["lint-imports"]),
     ("migrations", ["python", "manage.py", "makemigrations", "--check", "--dry-run"]),
     ("deployment", ["python", "manage.py", "check", "--deploy", "--fail-level", "WARNING"]),
-    ("viewer build", ["python", "static/viewer/check_dist.py"]),
+    (VIEWER, ["python", "static/viewer/check_dist.py"]),
 ]
 
 
@@ -363,10 +364,13 @@ def lint() -> None:
         say(f"--- {name}")
         environ = production_environment() if "manage.py" in command else environment()
         program = [str(VENV / "bin" / command[0]), *command[1:]]
-        status = subprocess.run(program, cwd=ROOT, env=environ, check=False)
-        if status.returncode != 0:
+        status = subprocess.run(program, cwd=ROOT, env=environ, check=False).returncode
+        # The viewer is committed as built, so a machine without Node can do without this check.
+        without_node = name == VIEWER and status == 2 and not os.environ.get("CI")
+        if status != 0 and not without_node:
             failed.append(name)
-        say(f"    {'FAILED' if status.returncode else 'ok'} ({time.monotonic() - started:.1f} s)")
+        verdict = "left out" if without_node else "FAILED" if status else "ok"
+        say(f"    {verdict} ({time.monotonic() - started:.1f} s)")
     if failed:
         raise Problem(f"These checks failed: {', '.join(failed)}.")
 
