@@ -150,6 +150,7 @@ def build(
     coordinator: Any = None,
     twins: bool = True,
     hu: np.ndarray | None = None,
+    bucket: int = BUCKET,
     **protocol: Any,
 ) -> World:
     """An open trial with consent still to be given by its readers."""
@@ -163,7 +164,7 @@ def build(
                 trial=trial,
                 number=index + 1,
                 phase="practice" if index < practice else "main",
-                rendition=make_rendition(scan),
+                rendition=make_rendition(scan, bucket=bucket),
                 organ="liver",
                 size_band="medium",
                 patient_key=f"p{index}",

@@ -1,0 +1,57 @@
+"""A real site with a server process of its own, and browsers that must not complain."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.live import Site
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file to copy: migrating takes seconds, copying does not."""
+    site = Site(tmp_path_factory.mktemp("template"))
+    site.migrate()
+    return site.data_dir / "db.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def site(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site with an empty database and no server yet; what was started is stopped."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(empty_database, folder / "db.sqlite3")
+    site = Site(folder)
+    yield site
+    site.stop()
+
+
+class Watch:
+    """What a page complained of. `allowed` holds texts that a test provokes on purpose."""
+
+    def __init__(self, page: Any, allowed: tuple[str, ...] = ()) -> None:
+        self.allowed = allowed
+        self.complaints: list[str] = []
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self._note(f"page error: {error}"))
+        page.on("response", self._response)
+        page.add_init_script(
+            "addEventListener('securitypolicyviolation', e => "
+            "console.error('CSP violation: ' + e.violatedDirective + ' ' + e.blockedURI))"
+        )
+
+    def _console(self, message: Any) -> None:
+        if message.type in {"error", "warning"}:
+            self._note(f"{message.type}: {message.text}")
+
+    def _response(self, response: Any) -> None:
+        if response.status >= 400:
+            self._note(f"{response.status} {response.url}")
+
+    def _note(self, text: str) -> None:
+        if not any(allowed in text for allowed in self.allowed):
+            self.complaints.append(text)
