@@ -83,6 +83,12 @@ class Box:
         stop = tuple(min(max(b, 0), n) for b, n in zip(self.stop, shape, strict=True))
         return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
+    def clipped_to(self, outer: Box) -> Box:
+        """The part of the box that lies inside ``outer``."""
+        start = tuple(max(a, o) for a, o in zip(self.start, outer.start, strict=True))
+        stop = tuple(min(b, o) for b, o in zip(self.stop, outer.stop, strict=True))
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
     def within(self, outer: Box) -> tuple[slice, slice, slice]:
         """Slices of this box inside an array that was cut out at ``outer``."""
         z, y, x = (

@@ -44,12 +44,12 @@ class OrganPrior:
 
 
 _TABLE: tuple[OrganPrior, ...] = (
-    OrganPrior("liver", -38.0, 12.0, (-80.0, -12.0), heterogeneity_sd=6.0, core_depth=0.25),
+    OrganPrior("liver", -38.0, 12.0, (-80.0, -15.0), heterogeneity_sd=6.0, core_depth=0.25),
     OrganPrior(
         "kidney",
         -60.0,
-        22.0,
-        (-130.0, -15.0),
+        20.0,
+        (-130.0, -30.0),
         heterogeneity_sd=9.0,
         edge_mm=(0.5, 1.1),
         lobulation=0.08,
@@ -60,7 +60,7 @@ _TABLE: tuple[OrganPrior, ...] = (
         "pancreas",
         -32.0,
         12.0,
-        (-75.0, -10.0),
+        (-75.0, -14.0),
         heterogeneity_sd=6.0,
         edge_mm=(0.9, 1.8),
         lobulation=0.15,

@@ -153,6 +153,18 @@ class HostCrop:
     spacing_zyx: Spacing
     organ_name: str
 
+    def inner(self, box: Box) -> HostCrop:
+        """The part of the crop at ``box`` (voxels of the scan), which must lie inside it."""
+        cut = box.within(self.box)
+        return HostCrop(
+            hu=self.hu[cut],
+            organ=self.organ[cut],
+            tumor=self.tumor[cut],
+            box=box,
+            spacing_zyx=self.spacing_zyx,
+            organ_name=self.organ_name,
+        )
+
     @property
     def tissue(self) -> MaskArray:
         """The organ without its real tumors."""

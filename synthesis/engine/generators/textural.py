@@ -28,6 +28,10 @@ _RING_MM = (2.0, 9.0)
 _MOVED_DETAIL_MM = 0.8
 _LARGEST_PUSH_MM = 3.0
 _FARTHEST_FADE_MM = 6.0
+#: Tissue (mm) around the lesion for its reference ring and noise.
+_CONTEXT_MM = 12.0
+#: Contrast and level are drawn within this many SD: the odd lesion, not the impossible one.
+_DRAWN_SD = 1.6
 _GRAIN_OF_LOW_NOISE_MM = 4.5
 
 
@@ -46,17 +50,21 @@ class TexturalGenerator:
         mass_effect: float,
     ) -> Painted:
         """See ``Generator.paint``."""
-        coverage, depth = _on_crop(host, lesion)
-        split = _matched(split_host(rng, host.hu, host.tissue, host.spacing_zyx), host, depth)
-        reference = _reference_hu(host, depth)
-        level = _draw_level(rng, prior, reference)
-        target, drawn = _lesion_tissue(rng, host, lesion, prior, split, depth, reference, level)
         change = np.zeros(host.hu.shape, np.float32)
-        feather = coverage
+        feather = np.zeros(host.hu.shape, np.float32)
         if mass_effect > 0:
-            change, zone = _push_aside(host, lesion, depth, mass_effect)
-            feather = np.maximum(coverage, zone)
-        change = change + coverage * (target - (host.hu + change))
+            _, depth = _on_crop(host, lesion)
+            change, feather = _push_aside(host, lesion, depth, mass_effect)
+        # The lesion itself needs less of its surroundings than the push does.
+        box = lesion.box.grown(_CONTEXT_MM, host.spacing_zyx).clipped_to(host.box)
+        near, cut = host.inner(box), box.within(host.box)
+        coverage, depth = _on_crop(near, lesion)
+        split = _matched(split_host(rng, near.hu, near.tissue, near.spacing_zyx), near, depth)
+        reference = _reference_hu(near, depth)
+        level = _draw_level(rng, prior, reference)
+        target, drawn = _lesion_tissue(rng, near, lesion, prior, split, depth, reference, level)
+        change[cut] += coverage * (target - (near.hu + change[cut]))
+        feather[cut] = np.maximum(feather[cut], coverage)
         parameters: dict[str, float | str] = {
             "reference_hu": round(reference, 2),
             "level_hu": round(level, 2),
@@ -65,7 +73,7 @@ class TexturalGenerator:
             "mass_effect": float(mass_effect),
             **drawn,
         }
-        return Painted(change.astype(np.float32), feather.astype(np.float32), parameters)
+        return Painted(change, feather, parameters)
 
 
 def _on_crop(host: HostCrop, lesion: SoftLesion) -> tuple[Field, Field]:
@@ -111,10 +119,11 @@ def _reference_hu(host: HostCrop, depth: Field) -> float:
 def _draw_level(rng: np.random.Generator, prior: OrganPrior, reference: float) -> float:
     """The lesion's own HU: drawn itself where the prior is absolute, else by its contrast."""
     low, high = prior.contrast_range
+    draw = float(np.clip(rng.standard_normal(), -_DRAWN_SD, _DRAWN_SD))
     if prior.absolute:
-        contrast = rng.normal(prior.level, prior.level_sd) - reference
+        contrast = prior.level + draw * prior.level_sd - reference
     else:
-        contrast = rng.normal(prior.contrast, prior.contrast_sd)
+        contrast = prior.contrast + draw * prior.contrast_sd
     return reference + float(np.clip(contrast, low, high))
 
 
