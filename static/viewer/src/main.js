@@ -65,7 +65,7 @@ async function start() {
     reader: config.reader,
     send: (answer) => api.judge(answer),
     hooks: {
-      stored: (item, worklist) => void session.stored(item.answer.token, worklist),
+      stored: (_, worklist) => void session.stored(worklist),
       conflict: () => void session.conflicted(),
       refused: () => void session.ask(),
       changed: () => session?.connection(),

@@ -7,7 +7,10 @@
  */
 
 import { CaseLoad } from "./case-load.js";
+import { Drafts } from "./drafts.js";
+import { newId } from "./ids.js";
 import { CaseRecord } from "./record.js";
+import { Situation } from "./situation.js";
 import { CaseClock } from "./timing.js";
 
 /** @import {Answer, Case, Config, Draft, Worklist} from "./types.js" */
@@ -42,9 +45,11 @@ export class Session {
     this.viewer = viewer;
     this.form = form;
     this.panel = panel;
-    this.notice = notice;
     this.engine = engine;
     this.screen = screen;
+    this.situation = new Situation({ config, panel, notice, queue, store });
+    this.drafts = new Drafts(api, store);
+    this.notice = notice;
     /** @type {CaseLoad|null} */
     this.active = null;
     /** @type {CaseLoad|null} */
@@ -57,7 +62,6 @@ export class Session {
     this.draftTimer = 0;
     this.refreshed = -Infinity;
     this.asking = false;
-    this.signedOut = false;
     this.leaving = false;
     /** @type {number|null} ms from the key to the picture, of the last change of case */
     this.swapMs = null;
@@ -85,7 +89,7 @@ export class Session {
       for (;;) {
         try {
           const worklist = await this.api.worklist();
-          this.signedOut = false;
+          this.situation.signedOut = false;
           this.asking = false;
           await this.take(worklist);
           return;
@@ -105,24 +109,12 @@ export class Session {
 
   /** @param {ApiError} error */
   #cannotAsk(error) {
-    if (error.kind === "signin") this.signedOut = true;
+    if (error.kind === "signin") this.situation.signedOut = true;
     this.connection();
     if (this.active) return;
-    if (error.kind === "signin") {
-      this.#askToSignIn();
-    } else if (error.kind === "refused" || error.kind === "invalid") {
-      this.notice.show("This reading is not open to you now", error.message, [
-        { label: "Back", href: this.config.exitUrl },
-      ]);
-    } else {
-      this.notice.show("No connection", "Trying again …", [], true);
-    }
-  }
-
-  #askToSignIn() {
-    this.notice.show("You are signed out",
-      "Your answers are safe in this browser. Sign in, and you are back at the same place.",
-      [{ label: "Sign in again", href: this.config.signInUrl || location.href }]);
+    if (error.kind === "signin") this.situation.signIn();
+    else if (error.kind === "refused" || error.kind === "invalid") this.situation.closed(error.message);
+    else this.situation.offline();
   }
 
   /** @param {Worklist} worklist */
@@ -147,40 +139,16 @@ export class Session {
   async #nothingLeft(worklist) {
     this.#drop();
     const { queue } = this;
-    if (queue.unsent > queue.stuck.length) {
-      this.#waitForSending();
-      return;
-    }
-    if (worklist.redirect && !queue.unsent) {
+    if (queue.unsent > queue.stuck.length) this.situation.waiting();
+    else if (worklist.redirect && !queue.unsent) {
       this.leaving = true;
       location.assign(worklist.redirect);
-      return;
+    } else {
+      this.situation.ended(worklist, () => {
+        queue.unstick();
+        void this.ask();
+      });
     }
-    const [title, text] = ENDINGS[worklist.state] ?? ["Nothing to read now", "Please come back later."];
-    const kept = queue.unsent
-      ? ` ${count(queue.unsent)} could not be saved yet (${queue.stuck[0].stuck}) and stay in this browser; ` +
-        "please tell the study coordinator."
-      : "";
-    this.notice.show(title, text + kept, [
-      { label: "Try again", act: () => this.#again() },
-      { label: "Back to the overview", href: worklist.redirect ?? this.config.exitUrl },
-    ]);
-  }
-
-  #again() {
-    this.queue.unstick();
-    void this.ask();
-  }
-
-  #waitForSending() {
-    if (this.signedOut || this.queue.state === "signin") {
-      this.#askToSignIn();
-      return;
-    }
-    this.notice.show("Waiting for the connection",
-      `${count(this.queue.unsent)} kept in this browser, to be sent as soon as the server answers. ` +
-      "Then the next case opens by itself. You may also close this page and come back on this computer.",
-      [{ label: "Try now", act: () => this.queue.kick() }], true);
   }
 
   // ---- cases --------------------------------------------------------------------------------
@@ -217,7 +185,7 @@ export class Session {
     this.active = load;
     this.since = performance.now();
     const { c } = load;
-    const draft = await this.#draftOf(c);
+    const draft = await this.drafts.of(c);
     if (this.active !== load) return;
     this.clock = new CaseClock(() => performance.now(), draft?.clock);
     this.clock.setVisible(document.visibilityState === "visible");
@@ -229,7 +197,7 @@ export class Session {
     load.start(this.viewer.axial.slice);
     this.#progress();
     if (load.has(this.viewer.axial.slice)) await this.#show(load);
-    else this.notice.show("", "Loading the first slice …", [], true);
+    else this.situation.busy("Loading the first slice …");
   }
 
   /** The signed addresses of the frames had run out: the same case, at the same place, anew. @param {Case} c */
@@ -381,7 +349,7 @@ export class Session {
       };
       window.clearTimeout(this.draftTimer);
       const kept = await this.queue.add(answer, Date.now());
-      void this.store.remove("drafts", load.c.token).catch(() => {});
+      this.drafts.drop(load.c.token);
       if (!kept) this.panel.say("This browser cannot store answers; please wait until it is sent.");
       await this.#next();
     } finally {
@@ -396,13 +364,13 @@ export class Session {
     }
     this.#drop();
     // The reply to the answer brings the next case; while it is under way, say so.
-    if (this.queue.state === "waiting" || this.queue.state === "signin") this.#waitForSending();
-    else this.notice.show("", "Saving …", [], true);
+    if (this.situation.blocked) this.situation.waiting();
+    else this.situation.busy("Saving …");
   }
 
-  /** The queue delivered an answer. @param {string} token @param {Worklist|null} worklist */
-  async stored(token, worklist) {
-    this.signedOut = false;
+  /** The queue delivered an answer. @param {Worklist|null} worklist */
+  async stored(worklist) {
+    this.situation.signedOut = false;
     if (worklist) await this.take(worklist);
     else await this.ask();
   }
@@ -456,30 +424,9 @@ export class Session {
   async saveDraft(leaving = false) {
     const load = this.active;
     if (!load || !this.viewer.shown || this.leaving || this.confirming) return;
-    const draft = this.#draft();
-    const { token } = load.c;
-    void this.store.put("drafts", token, draft).catch(() => {});
-    try {
-      await this.api.saveDraft(token, draft, leaving);
-    } catch (thrown) {
-      const error = /** @type {ApiError} */ (thrown);
-      if (error.kind !== "signin") return;
-      this.signedOut = true;
-      this.connection();
-    }
-  }
-
-  /** The newer of the server's draft (another computer) and this browser's. @param {Case} c */
-  async #draftOf(c) {
-    /** @type {Draft|undefined} */
-    let own;
-    try {
-      own = await this.store.get("drafts", c.token);
-    } catch {
-      own = undefined;
-    }
-    if (!c.draft?.at) return own ?? c.draft ?? null;
-    return own?.at && own.at > c.draft.at ? own : c.draft;
+    if (await this.drafts.save(load.c.token, this.#draft(), leaving)) return;
+    this.situation.signedOut = true;
+    this.connection();
   }
 
   // ---- pause, connection --------------------------------------------------------------------
@@ -487,9 +434,7 @@ export class Session {
   async pause() {
     if (this.queue.unsent && !this.pauseAsked) {
       this.pauseAsked = true;
-      this.panel.connected(
-        `${this.queue.unsent} not sent yet, kept on this computer only. Press Pause again to leave anyway.`,
-        "warn", this.signedOut);
+      this.situation.askBeforeLeaving();
       return;
     }
     await Promise.race([this.saveDraft(true), new Promise((resolve) => setTimeout(resolve, 1500))]);
@@ -497,50 +442,10 @@ export class Session {
     location.assign(this.config.pauseUrl);
   }
 
-  /** One line on how things stand with the server. */
+  /** Says anew how things stand with the server. */
   connection() {
-    const { queue, panel } = this;
-    const n = queue.unsent;
-    const answers = count(n);
-    const kept = this.store.kind === "memory" ? "Do not close this page." : "Kept safely in this browser.";
-    if (!n) this.pauseAsked = false;
-    if (this.signedOut || queue.state === "signin") {
-      panel.connected(n ? `You are signed out. ${answers} not sent yet. ${kept}` : "You are signed out. Your choice is kept.", "warn", true);
-    } else if (queue.stuck.length) {
-      panel.connected(`${count(queue.stuck.length)} not accepted: ${queue.stuck[0].stuck} ${kept} Please tell the coordinator.`, "warn", false);
-    } else if (queue.state === "waiting") {
-      panel.connected(`No connection. ${answers} not sent yet, trying again by itself. ${kept}`, "warn", false);
-    } else if (n) {
-      panel.connected(`Sending ${answers} …`, "busy", false);
-    } else {
-      panel.connected("All answers are saved", "quiet", false);
-    }
-    if (!this.active && n && (queue.state === "waiting" || queue.state === "signin") && this.worklist) {
-      this.#waitForSending();
-    }
+    if (!this.queue.unsent) this.pauseAsked = false;
+    this.situation.line();
+    if (!this.active && this.worklist && this.queue.unsent && this.situation.blocked) this.situation.waiting();
   }
-}
-
-/** @param {number} n */
-function count(n) {
-  return `${n} ${n === 1 ? "answer" : "answers"}`;
-}
-
-/** @type {Record<string, [string, string]>} */
-const ENDINGS = {
-  done: ["All cases are read", "Thank you. Every answer is saved."],
-  practice_done: ["Practice is over", "Go on when you are ready."],
-  break: ["Time for a break", "Your place is kept."],
-  paused: ["The study is paused", "Your place and your answers are kept. The coordinator will reopen it."],
-  consent: ["Your consent is needed first", "Please go back and read the instructions."],
-};
-
-/** A UUID, also where the page is served without TLS and crypto.randomUUID is missing. */
-export function newId() {
-  if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  b[6] = (b[6] & 0x0f) | 0x40;
-  b[8] = (b[8] & 0x3f) | 0x80;
-  const hex = [...b].map((v) => v.toString(16).padStart(2, "0")).join("");
-  return [8, 12, 16, 20].reduceRight((s, at) => `${s.slice(0, at)}-${s.slice(at)}`, hex);
 }

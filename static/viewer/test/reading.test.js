@@ -7,7 +7,7 @@ import { CONCURRENCY, FrameLoader } from "../src/frames.js";
 import { commandOf } from "../src/keys.js";
 import { wheelSteps } from "../src/pointer.js";
 import { CaseRecord } from "../src/record.js";
-import { newId } from "../src/session.js";
+import { newId } from "../src/ids.js";
 
 const settle = () => new Promise((resolve) => setImmediate(resolve));
 
