@@ -109,7 +109,7 @@ def test_R11_a_reader_reads_a_whole_trial_by_keyboard_alone(study, alice):
     # Look around: every slice, a window, zoom, back.
     reader.press("Home")
     for k in range(SLICES - 1, -1, -1):
-        reader.wait("shownSlice", k)
+        reader.until(lambda k=k: k in reader.state("record")["slices_seen"], f"slice {k}")
         reader.press("ArrowDown")
     reader.press("Shift+Digit2")
     assert reader.state("window")["center"] == 40
@@ -366,11 +366,11 @@ def test_the_next_case_is_there_without_a_page_load(study, alice):
 
 
 def test_the_page_is_dark_before_the_viewer_is_there(study, alice):
-    """No white flash: the ground is dark while the viewer's own style and script are on their way."""
+    """No white flash: the ground is dark while the viewer's style and script are on their way."""
     reader = alice()
     start_main(reader)
     held: list[Any] = []
-    reader.page.route("**/static/viewer/**", held.append)
+    reader.page.route("**/static/viewer/**", lambda route: held.append(route))
     reader.page.goto(f"{study.url}/read/liver/case/", wait_until="commit")
     ground = "() => getComputedStyle(document.body).backgroundColor"
     reader.until(lambda: reader.page.evaluate(ground) == "rgb(0, 0, 0)", "a black ground")
