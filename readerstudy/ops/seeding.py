@@ -186,27 +186,28 @@ def _candidates(
         Candidate.objects.filter(volume__in=volumes, kind="real").values_list("organ", flat=True)
     )
     hosts = [v for v in volumes if not (phantoms and v.masks.filter(kind="tumor").exists())]
-    if not SynthesisRun.objects.exists():
-        for organ in sorted(real):
-            inside = [
-                v for v in hosts if v.masks.filter(kind=Mask.Kind.ORGAN, label=organ).exists()
-            ]
-            if phantoms:
-                # Each phantom serves one case, so each is host in the organ it was made for.
-                inside = [v for v in inside if _organ_of_phantom(v) == organ]
-            if not inside:
-                continue
-            per_volume = 1 if phantoms else max(1, -(-real[organ] // len(inside)))
-            run = start_run(
-                volumes=inside,
-                organs=[organ],
-                per_volume=per_volume,
-                diameter_mm=DIAMETER_MM,
-                seed=SEED,
-                actor=actor,
-            )
-            say(f"Synthetic lesions: {organ}")
-            execute(str(run.job_id))
+    for organ in sorted(real):
+        # What an interrupted start has made stays; only what is missing is made.
+        inside = [
+            v
+            for v in hosts
+            if v.masks.filter(kind=Mask.Kind.ORGAN, label=organ).exists()
+            and not v.candidates.filter(kind="synthetic", organ=organ).exists()
+            # Each phantom serves one case, so each is host in the organ it was made for.
+            and (not phantoms or _organ_of_phantom(v) == organ)
+        ]
+        if not inside:
+            continue
+        run = start_run(
+            volumes=inside,
+            organs=[organ],
+            per_volume=1 if phantoms else max(1, -(-real[organ] // len(inside))),
+            diameter_mm=DIAMETER_MM,
+            seed=SEED + SynthesisRun.objects.count(),
+            actor=actor,
+        )
+        say(f"Synthetic lesions: {organ}")
+        execute(str(run.job_id))
     pending = Candidate.objects.filter(volume__in=volumes, state=Candidate.State.PENDING)
     ids = list(pending.values_list("pk", flat=True))
     if ids:
