@@ -87,7 +87,7 @@ def test_a_size_that_lies_is_noticed_while_unpacking(tmp_path):
         raw[at : at + 4] = struct.pack("<I", 10)
     path.write_bytes(bytes(raw))
     tracemalloc.start()
-    with pytest.raises(ImagingError, match=r"broken|more than it says"):
+    with pytest.raises(ImagingError, match="broken"):
         unpack(path, tmp_path / "out", SMALL)
     assert tracemalloc.get_traced_memory()[1] < 3 << 20
     tracemalloc.stop()
