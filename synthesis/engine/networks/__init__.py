@@ -48,7 +48,7 @@ def build_network(config: NetworkConfig, seed: int = 0) -> nn.Module:
     import torch
 
     with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         return _construct(config).eval()
 
 
