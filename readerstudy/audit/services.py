@@ -54,9 +54,12 @@ def record(
     `data` holds plain JSON and no personal data beyond pseudonyms. Raises TypeError when it
     cannot be written as JSON.
     """
-    with transaction.atomic():
-        ChainHead.objects.get_or_create(chain=chain)
-        head = ChainHead.objects.select_for_update().get(chain=chain)
+    # No savepoint of its own: a write without its event must not stand.
+    with transaction.atomic(savepoint=False):
+        head = ChainHead.objects.select_for_update().filter(chain=chain).first()
+        if head is None:
+            ChainHead.objects.get_or_create(chain=chain)
+            head = ChainHead.objects.select_for_update().get(chain=chain)
         event = AuditEvent(
             chain=chain,
             seq=head.seq + 1,

@@ -29,5 +29,6 @@ def reader_membership(user: Any, slug: str) -> Membership:
         raise Http404
     for membership in memberships:
         if membership.valid_to is None:
+            membership.user = user
             return membership
     raise Withdrawn

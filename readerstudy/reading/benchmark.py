@@ -49,7 +49,7 @@ def site(*, readers: int, cases: int, shape: tuple[int, int, int]) -> Iterator[t
         _manage(folder, "migrate", "--verbosity", "0")
         _manage(folder, "createcachetable")
         arguments = {"readers": readers, "cases": cases, "shape": shape, "password": password}
-        _python(folder, f"bench_trial.build(**json.loads({json.dumps(json.dumps(arguments))!r}))")
+        _python(folder, f"bench_trial.build(**json.loads({json.dumps(arguments)!r}))")
         yield folder, password
 
 

@@ -100,39 +100,64 @@ def _counts(membership: Membership) -> dict[str, tuple[int, int]]:
 def place_of(membership: Membership, *, now: datetime | None = None) -> Place:
     """Where the reader stands now. Reads only."""
     now = now or timezone.now()
-    protocol: Protocol | None = None
-    counts = _counts(membership)
-    answered_all = sum(answered for answered, _ in counts.values())
-    total_all = sum(total for _, total in counts.values())
-
-    def place(state: str, phase: str = Case.Phase.MAIN, **rest: Any) -> Place:
-        answered, total = counts.get(phase, (0, 0))
-        return Place(
-            membership, protocol, state, phase, answered, total, answered_all, total_all, **rest
-        )
-
     if (state := trial_state(membership.trial)) != "open":
-        return place(state)
+        return _place(membership, None, state, _counts(membership))
     protocol = protocol_of(membership.trial)
     if not has_consent(membership, protocol):
-        return place("consent")
+        return _place(membership, protocol, "consent", _counts(membership))
     following = list(unanswered(membership)[:2])
+    return reading_place(membership, protocol, following, latest_sitting(membership), now)
+
+
+def reading_place(
+    membership: Membership,
+    protocol: Protocol,
+    following: list[Assignment],
+    sitting: Sitting | None,
+    now: datetime,
+) -> Place:
+    """Where a reader stands who may read. `following`: their next two open positions."""
+    counts = _counts(membership)
     if not following:
         # Nobody has finished a list that has not been dealt.
-        return place("done" if total_all else "waiting")
+        return _place(membership, protocol, "done" if counts else "waiting", counts)
     current = following[0]
     phase = current.phase
-    sitting = latest_sitting(membership)
     if phase == Case.Phase.MAIN and _practice_just_done(counts, sitting):
-        return place("practice_done", Case.Phase.PRACTICE)
+        return _place(membership, protocol, "practice_done", counts, Case.Phase.PRACTICE)
     if break_is_on(protocol, sitting, now):
-        return place("break", phase)
+        return _place(membership, protocol, "break", counts, phase)
     ahead = following[1] if len(following) > 1 else None
     if ahead is not None and (
         ahead.phase != phase or break_is_due(protocol, sitting_answers(sitting, phase, now) + 1)
     ):
+        # Nothing is prefetched across the end of practice or a break.
         ahead = None
-    return place("reading", phase, current=current, ahead=ahead)
+    return _place(membership, protocol, "reading", counts, phase, current, ahead)
+
+
+def _place(
+    membership: Membership,
+    protocol: Protocol | None,
+    state: str,
+    counts: dict[str, tuple[int, int]],
+    phase: str = Case.Phase.MAIN,
+    current: Assignment | None = None,
+    ahead: Assignment | None = None,
+) -> Place:
+    answered, total = counts.get(phase, (0, 0))
+    return Place(
+        membership=membership,
+        protocol=protocol,
+        state=state,
+        phase=phase,
+        answered=answered,
+        total=total,
+        answered_all=sum(answered for answered, _ in counts.values()),
+        total_all=sum(total for _, total in counts.values()),
+        current=current,
+        ahead=ahead,
+    )
 
 
 def _practice_just_done(counts: dict[str, tuple[int, int]], sitting: Sitting | None) -> bool:
@@ -163,10 +188,6 @@ def sitting_goes_on(sitting: Sitting | None, phase: str, now: datetime) -> bool:
 def sitting_answers(sitting: Sitting | None, phase: str, now: datetime) -> int:
     """Answers given in the sitting that goes on now; 0 when the next answer starts another."""
     return sitting.answers if sitting is not None and sitting_goes_on(sitting, phase, now) else 0
-
-
-def stored_judgment(client_uuid: Any) -> Judgment | None:
-    return Judgment.objects.select_related("assignment").filter(client_uuid=client_uuid).first()
 
 
 def draft_of(assignment: Assignment) -> dict[str, Any] | None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from readerstudy.audit.services import canonical, record, trial_chain
-from readerstudy.trials.models import Assignment, Membership
+from readerstudy.trials.models import Assignment, Membership, Trial
 
 from . import selectors
 from .errors import (
@@ -36,6 +36,7 @@ def _locked(membership: Membership) -> Membership:
         .select_related("trial__active_protocol")
         .get(pk=membership.pk)
     )
+    locked.user = membership.user
     return locked
 
 
@@ -182,25 +183,20 @@ def store_judgment(
 def _store(membership: Membership, answer: Answer, now: datetime) -> tuple[Judgment, Place]:
     with transaction.atomic():
         membership = _locked(membership)
-        assignment = (
-            Assignment.objects.select_related("reading", "judgment", "case__rendition")
-            .filter(membership=membership, token=answer.token)
-            .first()
-        )
-        if assignment is None:
+        following = list(selectors.unanswered(membership)[:3])
+        if not following or following[0].token != answer.token:
+            return _stored_before(membership, answer), _next_place(membership, now)
+        protocol = _require_open(membership)
+        assignment = following[0]
+        if not hasattr(assignment, "reading"):
             raise NotYourCase
-        stored: Judgment | None = getattr(assignment, "judgment", None)
-        if stored is not None:
-            if stored.client_uuid != answer.client_uuid:
-                raise AlreadyAnswered(stored.rating)
-            return stored, _next_place(membership, now)
-        _require_open(membership)
-        if selectors.stored_judgment(answer.client_uuid) is not None:
-            raise AlreadyAnswered
-        _require_turn(membership, assignment)
         judgment = _write(assignment, answer, now)
-        _count_in_sitting(membership, assignment, judgment.server_first_served_at, now)
-        place = _next_place(membership, now)
+        sitting = _count_in_sitting(
+            membership, protocol, assignment, judgment.server_first_served_at, now
+        )
+        place = selectors.reading_place(membership, protocol, following[1:], sitting, now)
+        if place.current is not None:
+            _note_handed_out(place, place.current, now)
         _log(
             membership,
             "reading.judged",
@@ -211,18 +207,38 @@ def _store(membership: Membership, answer: Answer, now: datetime) -> tuple[Judgm
             answer_sha256=answer_digest(judgment),
             served=place.current.position if place.current else None,
         )
+        _require_still_open(membership)
     return judgment, place
 
 
-def _require_turn(membership: Membership, assignment: Assignment) -> None:
-    """Only the first unanswered position can be answered, and only once it was handed out."""
-    if not hasattr(assignment, "reading"):
-        raise NotYourCase
-    earlier = Assignment.objects.filter(
-        membership=membership, position__lt=assignment.position, judgment__isnull=True
+def _stored_before(membership: Membership, answer: Answer) -> Judgment:
+    """The judgment of a case that is not the current one, if this very answer made it."""
+    assignment = (
+        Assignment.objects.select_related("reading", "judgment")
+        .filter(membership=membership, token=answer.token)
+        .first()
     )
-    if earlier.exists():
-        raise OutOfOrder
+    if assignment is None:
+        raise NotYourCase
+    stored: Judgment | None = getattr(assignment, "judgment", None)
+    if stored is not None:
+        if stored.client_uuid != answer.client_uuid:
+            raise AlreadyAnswered(stored.rating)
+        return stored
+    _require_open(membership)
+    raise OutOfOrder if hasattr(assignment, "reading") else NotYourCase
+
+
+def _require_still_open(membership: Membership) -> None:
+    """Raises TrialNotReadable when the trial was paused or closed while the answer was written.
+
+    The event above took its place in the trial's chain, and a transition takes one too: the
+    answer either stands before it or is undone here. SQLite has one writer at a time anyway.
+    """
+    if connection.features.has_select_for_update:
+        membership.trial.refresh_from_db(fields=["state"])
+        if membership.trial.state != Trial.State.OPEN:
+            raise TrialNotReadable(membership.trial.state)
 
 
 def _write(assignment: Assignment, answer: Answer, now: datetime) -> Judgment:
@@ -274,16 +290,21 @@ def answer_digest(judgment: Judgment) -> str:
 
 
 def _count_in_sitting(
-    membership: Membership, assignment: Assignment, started: datetime, now: datetime
-) -> None:
+    membership: Membership,
+    protocol: Protocol,
+    assignment: Assignment,
+    started: datetime,
+    now: datetime,
+) -> Sitting:
     sitting = selectors.latest_sitting(membership)
     if sitting is None or not selectors.sitting_goes_on(sitting, assignment.phase, now):
         sitting = Sitting(membership=membership, phase=assignment.phase, started_at=started)
     sitting.answers += 1
     sitting.last_at = now
-    if break_is_due(protocol_of(membership.trial), sitting.answers):
+    if break_is_due(protocol, sitting.answers):
         sitting.break_due_at = now
     sitting.save()
+    return sitting
 
 
 def _next_place(membership: Membership, now: datetime) -> Place:
