@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -191,10 +190,11 @@ def plane(request: HttpRequest, volume_id: uuid.UUID, plane: str, index: int) ->
     window = rendering.WINDOWS.get(request.GET.get("window", ""), rendering.WINDOWS["soft tissue"])
     wanted = set(filter(None, request.GET.get("masks", "").split(",")))
     masks = [mask for mask in found.masks.all() if str(mask.pk) in wanted]
-    with suppress(IndexError):
+    try:
         data = rendering.slice_png(found, plane, index, window, masks)
-        response = HttpResponse(data, content_type="image/png")
-        # a stored volume never changes, and the masks are part of the address
-        response["Cache-Control"] = "private, max-age=3600, immutable"
-        return response
-    raise Http404
+    except IndexError:
+        raise Http404 from None
+    response = HttpResponse(data, content_type="image/png")
+    # a stored volume never changes, and the masks are part of the address
+    response["Cache-Control"] = "private, max-age=3600, immutable"
+    return response
