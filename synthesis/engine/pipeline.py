@@ -8,10 +8,10 @@ import numpy as np
 
 from synthesis.engine.arrays import Box, Spacing, robust_sd, zyx
 from synthesis.engine.compositing import EmptyResidual, transplant
-from synthesis.engine.generators import Generator
+from synthesis.engine.generators import Generator, context_of
 from synthesis.engine.organs import OrganPrior, prior_for
 from synthesis.engine.placement import OrganMap, map_organ
-from synthesis.engine.quality import judge
+from synthesis.engine.quality import Gate, judge
 from synthesis.engine.records import (
     Accepted,
     HostCrop,
@@ -57,7 +57,13 @@ def prepare(scan: Scan, prior: OrganPrior | None = None) -> Prepared:
     return Prepared(scan, organ_map, prior or prior_for(scan.organ))
 
 
-def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed: int) -> Outcome:
+def synthesize(
+    prepared: Prepared,
+    spec: LesionSpec,
+    generator: Generator,
+    seed: int,
+    gate: Gate = judge,
+) -> Outcome:
     """Make one lesion.
 
     Every attempt draws from its own stream, ``SeedSequence([seed, attempt])``: the same seed
@@ -68,8 +74,10 @@ def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed:
         spec: wanted size and mass effect.
         generator: what paints the lesion.
         seed: non-negative integer.
+        gate: what decides on each lesion (``quality``); by default the one without a segmentor.
     """
     rejected: list[Rejected] = []
+    context = _PUSHED_MM if spec.mass_effect > 0 else _CONTEXT_MM
     diameter = draw_diameter(_stream(seed, 0), *spec.diameter_mm)
     for attempt in range(1, spec.max_attempts + 1):
         rng = _stream(seed, attempt)
@@ -77,7 +85,7 @@ def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed:
         if placed is None:
             break
         diameter = placed.diameter_mm
-        host = _crop(prepared.scan, placed, spec.mass_effect)
+        host = _crop(prepared.scan, placed, max(context, context_of(generator), context_of(gate)))
         painted = generator.paint(rng, host, placed, prepared.prior, spec.mass_effect)
         parameters = {
             "generator": generator.name,
@@ -88,7 +96,7 @@ def synthesize(prepared: Prepared, spec: LesionSpec, generator: Generator, seed:
             lesion = transplant(host, placed, painted.change, painted.feather, parameters)
         except EmptyResidual:
             continue
-        fault, scores = judge(host, lesion, prepared.prior)
+        fault, scores = gate(host, lesion, prepared.prior)
         if fault is None:
             return Outcome(Accepted(lesion, scores, attempt), tuple(rejected))
         rejected.append(Rejected(fault.sentence, fault.code, scores, attempt, lesion))
@@ -164,10 +172,9 @@ def _fits(prepared: Prepared, lesion: SoftLesion) -> bool:
     )
 
 
-def _crop(scan: Scan, lesion: SoftLesion, mass_effect: float) -> HostCrop:
+def _crop(scan: Scan, lesion: SoftLesion, margin_mm: float) -> HostCrop:
     step: Spacing = zyx(scan.spacing)
-    margin = _PUSHED_MM if mass_effect > 0 else _CONTEXT_MM
-    box: Box = lesion.box.grown(margin, step).clipped(scan.hu.shape)
+    box: Box = lesion.box.grown(margin_mm, step).clipped(scan.hu.shape)
     cut = box.slices
     organ = np.asarray(scan.organ_mask[cut], bool)
     tumor = (

@@ -13,14 +13,27 @@ from synthesis.engine.measure import measure_lesion
 from synthesis.engine.pipeline import prepare, synthesize
 from synthesis.engine.records import Accepted, LesionSpec, NoPlacement
 
+from . import weights
 from .hosts import GRIDS, ball_host
 
 quick = settings(max_examples=8, deadline=None)
 
 
-@pytest.fixture(scope="module", params=generator_names())
+#: Every entry of the registry, in every mode it has.
+MADE = {
+    "textural": lambda: get_generator("textural"),
+    "freetumor-conditional": weights.conditional,
+    "freetumor-published": weights.published,
+}
+
+
+@pytest.fixture(scope="module", params=MADE)
 def generator(request):
-    return get_generator(request.param)
+    return MADE[request.param]()
+
+
+def test_the_shared_class_runs_on_every_registered_generator():
+    assert {name.partition("-")[0] for name in MADE} == set(generator_names())
 
 
 @pytest.fixture(scope="module")

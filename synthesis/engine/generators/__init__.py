@@ -2,13 +2,15 @@
 
 A new generator is one file with a class that satisfies ``Generator``, and one line in
 ``_REGISTRY``. Factories are called on demand, so a generator that needs heavy libraries costs
-nothing until it is asked for.
+nothing until it is asked for. A learned generator takes a checkpoint file; one that needs none
+refuses it, so that nobody believes to have used it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -53,13 +55,50 @@ class Generator(Protocol):
         ...
 
 
-def _textural() -> Generator:
+@dataclass(frozen=True)
+class Weights:
+    """The checkpoint file a learned generator is to use.
+
+    ``sha256`` is what the file must hash to (None: not checked); ``name`` goes into records.
+    """
+
+    path: Path
+    name: str = ""
+    sha256: str | None = None
+    device: str = "cpu"
+
+
+def _textural(weights: Weights | None) -> Generator:
     from synthesis.engine.generators.textural import TexturalGenerator
 
+    if weights is not None:
+        raise ValueError("The generator 'textural' has no weights; leave the checkpoint out.")
     return TexturalGenerator()
 
 
-_REGISTRY: dict[str, Callable[[], Generator]] = {"textural": _textural}
+def _freetumor(weights: Weights | None) -> Generator:
+    from synthesis.engine.checkpoints import load_checkpoint
+    from synthesis.engine.generators.freetumor import FreeTumorGenerator
+
+    if weights is None:
+        raise ValueError(
+            "The generator 'freetumor' needs a checkpoint: train one, or import the authors' "
+            "weights with import_checkpoint."
+        )
+    loaded = load_checkpoint(
+        weights.path,
+        kind="generator",
+        device=weights.device,
+        sha256=weights.sha256,
+        name=weights.name or None,
+    )
+    return FreeTumorGenerator(loaded)
+
+
+_REGISTRY: dict[str, Callable[[Weights | None], Generator]] = {
+    "textural": _textural,
+    "freetumor": _freetumor,
+}
 
 
 def generator_names() -> tuple[str, ...]:
@@ -67,12 +106,18 @@ def generator_names() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-def get_generator(name: str) -> Generator:
+def get_generator(name: str, weights: Weights | None = None) -> Generator:
     """The generator called ``name``.
 
     Raises:
-        ValueError: there is none; the message names those there are.
+        ValueError: there is none, it needs a checkpoint, or it takes none; the message says so.
+        SynthesisError: the checkpoint cannot be used.
     """
     if name not in _REGISTRY:
         raise ValueError(f"There is no generator {name!r}; choose one of: {', '.join(_REGISTRY)}.")
-    return _REGISTRY[name]()
+    return _REGISTRY[name](weights)
+
+
+def context_of(part: object) -> float:
+    """Tissue in mm a generator or gate wants around the lesion; 0: the pipeline's is enough."""
+    return float(getattr(part, "context_mm", 0.0))

@@ -11,11 +11,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
-from synthesis.engine.arrays import Field, MaskArray, smooth
+from synthesis.engine.arrays import Field, MaskArray
 from synthesis.engine.generators import Painted
+from synthesis.engine.mass_effect import on_crop, push_aside
 from synthesis.engine.measure import region_noise_sd
 from synthesis.engine.organs import OrganPrior
 from synthesis.engine.records import HostCrop
@@ -24,10 +23,6 @@ from synthesis.engine.textures import HostSplit, band_limited, split_host
 
 #: Reference tissue for the contrast: this far (mm) from the lesion's surface.
 _RING_MM = (2.0, 9.0)
-#: Structures are moved after this much smoothing (mm): finer detail is noise and stays.
-_MOVED_DETAIL_MM = 0.8
-_LARGEST_PUSH_MM = 3.0
-_FARTHEST_FADE_MM = 6.0
 #: Tissue (mm) around the lesion for its reference ring and noise.
 _CONTEXT_MM = 12.0
 #: Contrast and level are drawn within this many SD: the odd lesion, not the impossible one.
@@ -53,12 +48,12 @@ class TexturalGenerator:
         change = np.zeros(host.hu.shape, np.float32)
         feather = np.zeros(host.hu.shape, np.float32)
         if mass_effect > 0:
-            _, depth = _on_crop(host, lesion)
-            change, feather = _push_aside(host, lesion, depth, mass_effect)
+            _, depth = on_crop(host, lesion)
+            change, feather = push_aside(host, lesion, depth, mass_effect)
         # The lesion itself needs less of its surroundings than the push does.
         box = lesion.box.grown(_CONTEXT_MM, host.spacing_zyx).clipped_to(host.box)
         near, cut = host.inner(box), box.within(host.box)
-        coverage, depth = _on_crop(near, lesion)
+        coverage, depth = on_crop(near, lesion)
         split = _matched(split_host(rng, near.hu, near.tissue, near.spacing_zyx), near, depth)
         reference = _reference_hu(near, depth)
         level = _draw_level(rng, prior, reference)
@@ -74,21 +69,6 @@ class TexturalGenerator:
             **drawn,
         }
         return Painted(change, feather, parameters)
-
-
-def _on_crop(host: HostCrop, lesion: SoftLesion) -> tuple[Field, Field]:
-    """The lesion's coverage, and its depth in mm (negative outside), on the host crop."""
-    coverage = np.zeros(host.hu.shape, np.float32)
-    place = lesion.box.within(host.box)
-    coverage[place] = lesion.coverage
-    inside = np.zeros(host.hu.shape, bool)
-    inside[place] = lesion.depth_mm > 0
-    if not inside.any():
-        inside[place] = lesion.mask
-    gap = ndimage.distance_transform_edt(~inside, sampling=host.spacing_zyx)
-    depth = -gap.astype(np.float32)
-    depth[place] = np.where(lesion.depth_mm > 0, lesion.depth_mm, depth[place])
-    return coverage, depth
 
 
 def _ring(host: HostCrop, depth: Field) -> MaskArray:
@@ -159,36 +139,3 @@ def _lesion_tissue(
         "slow_noise_hu": round(slow_sd, 2),
     }
     return (target + split.noise).astype(np.float32), drawn
-
-
-def _push_aside(
-    host: HostCrop, lesion: SoftLesion, depth: Field, strength: float
-) -> tuple[Field, Field]:
-    """Move the structures around the lesion outwards.
-
-    The displacement points away from the lesion's center, is largest at its surface and fades
-    over half a radius (at most 6 mm); towards the organ's edge it fades to nothing. Returns the
-    change in HU and the weight of the zone that it may touch.
-    """
-    radius = 0.5 * lesion.diameter_mm
-    largest = min(0.25 * radius, _LARGEST_PUSH_MM) * strength
-    reach = float(np.clip(0.5 * radius, 2.0, _FARTHEST_FADE_MM))
-    room = ndimage.distance_transform_edt(host.tissue, sampling=host.spacing_zyx)
-    fade = np.exp(np.minimum(depth, 0.0) / reach) * np.clip(room / (largest + 3.0), 0.0, 1.0)
-    fade = np.where(depth < -3.0 * reach, 0.0, fade)
-    axes = [
-        (np.arange(a, b, dtype=np.float32) - c) * s
-        for a, b, c, s in zip(
-            host.box.start, host.box.stop, lesion.center, host.spacing_zyx, strict=True
-        )
-    ]
-    away: NDArray[np.float32] = np.stack(np.meshgrid(*axes, indexing="ij"))
-    length = np.maximum(np.sqrt((away**2).sum(axis=0)), 1e-3)
-    steps = np.asarray(host.spacing_zyx, np.float32)[:, None, None, None]
-    index = np.indices(host.hu.shape, dtype=np.float32)
-    source = index - away / length * (largest * fade) / steps
-    structure = smooth(host.hu, _MOVED_DETAIL_MM, host.spacing_zyx)
-    moved = ndimage.map_coordinates(structure, source, order=1, mode="nearest")
-    zone = np.where(largest * fade > 0.02, np.minimum(fade, 1.0), 0.0).astype(np.float32)
-    change = np.where(zone > 0, moved - structure, 0.0).astype(np.float32)
-    return change, zone

@@ -1,0 +1,95 @@
+"""A segmentation network as the eye of the quality gate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from synthesis.engine.arrays import Field, Spacing
+from synthesis.engine.checkpoints import LoadedNetwork
+from synthesis.engine.errors import SynthesisError
+from synthesis.engine.grids import grid_around
+from synthesis.engine.networks import SwinSegmentorConfig, UNetSegmentorConfig, tumor_classes
+
+
+class NetworkSegmenter:
+    """Segments one crop in one pass of a loaded network.
+
+    Args:
+        checkpoint: a segmentor.
+        least: smallest block the network is shown, in its voxels (z, y, x).
+
+    Raises:
+        SynthesisError: the checkpoint holds no segmentor, or one without a tumor class.
+    """
+
+    def __init__(
+        self, checkpoint: LoadedNetwork, *, least: tuple[int, int, int] = (64, 64, 64)
+    ) -> None:
+        config = checkpoint.config
+        if checkpoint.kind != "segmentor" or not isinstance(
+            config, UNetSegmentorConfig | SwinSegmentorConfig
+        ):
+            raise SynthesisError(
+                f"The checkpoint {checkpoint.name} holds a {checkpoint.kind} "
+                f"({config.architecture}); choose one that holds a segmentor."
+            )
+        self.name = checkpoint.name
+        self.checkpoint = checkpoint
+        self._config = config
+        self._least = least
+        self._tumors = tumor_classes(config.classes)
+        if not self._tumors:
+            raise SynthesisError(
+                f"The segmentor {checkpoint.name} has no tumor class; choose another one."
+            )
+
+    @property
+    def tumor_labels(self) -> Mapping[int, str]:
+        """Label to organ, for labels that are tumors."""
+        return self._tumors
+
+    def segment(self, hu: Field, spacing_zyx: Spacing) -> NDArray[np.uint8]:
+        """See ``quality.Segmenter.segment``."""
+        import torch
+
+        from synthesis.engine.networks.segmentors import windowed
+
+        x, y, z = self._config.spacing_mm
+        grid = grid_around(
+            hu.shape,
+            spacing_zyx,
+            (z, y, x),
+            least=self._least,
+            multiple=self._config.multiple,
+        )
+        device = next(self.checkpoint.network.parameters()).device
+        with torch.inference_mode():
+            batch = torch.from_numpy(grid.to_network(hu))[None, None].to(device)
+            logits = self.checkpoint.network(windowed(batch, self._config.windows_hu))
+            labels = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
+        return _nearest(labels, hu.shape, grid.native_mm, grid.mm)
+
+
+def _nearest(
+    labels: NDArray[np.uint8], shape: tuple[int, ...], native_mm: Spacing, network_mm: Spacing
+) -> NDArray[np.uint8]:
+    """Labels on the native grid, by the nearest voxel; both grids share their middle."""
+    scale = [a / b for a, b in zip(native_mm, network_mm, strict=True)]
+    offset = [
+        (m - 1) / 2.0 - (n - 1) / 2.0 * k
+        for m, n, k in zip(labels.shape, shape, scale, strict=True)
+    ]
+    out: NDArray[np.uint8] = ndimage.affine_transform(
+        labels,
+        np.asarray(scale),
+        offset=offset,
+        output_shape=shape,
+        order=0,
+        mode="nearest",
+        output=np.uint8,
+    )
+    return out
