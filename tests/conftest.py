@@ -18,6 +18,15 @@ SHARED = Path(os.environ.get("READERSTUDY_SHARED", ROOT.parent / "shared"))
 PASSWORD = "correct horse battery"
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`-m database` chooses what touches the database: the run on PostgreSQL needs no more."""
+    for item in items:
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & {"db", "transactional_db"} or item.get_closest_marker("django_db"):
+            item.add_marker("database")
+
+
 def _shared(name: str) -> Path:
     path = SHARED / name
     if not path.is_dir():
