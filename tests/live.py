@@ -1,4 +1,4 @@
-"""A real site for tests: its own data directory, its own database file, real server processes.
+"""A real site for tests: its own data directory, its own database file, real server and worker.
 
 The test process never touches that database; it asks through `python`, as an administrator would.
 """
@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,12 @@ PRELUDE = "import json, django; django.setup()\n"
 
 @dataclass
 class Site:
-    """A site at `data_dir`; `start`, `kill` and `stop` work on its web server."""
+    """A site at `data_dir`; `start` and `kill` work on its web server, `stop` ends everything."""
 
     data_dir: Path
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    worker: subprocess.Popen[bytes] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -39,6 +41,7 @@ class Site:
         self.environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "readerstudy.settings",
             "READERSTUDY_DATA_DIR": str(self.data_dir),
+            "READERSTUDY_DATABASE_URL": "",
             "PYTHONPATH": str(ROOT),
             **self.environment,
         }
@@ -73,17 +76,21 @@ class Site:
     # ------------------------------------------------------------------------------ web server
     def start(self, *, threads: int = 4) -> None:
         logs = self.data_dir / "web.log"
-        with logs.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(ROOT / "manage.py"), "web", "--port", str(self.port),
-                 "--workers", "1", "--threads", str(threads)],
-                env=self.environment, stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
-            )  # fmt: skip
+        self.process = self._run(
+            logs, "web", "--port", str(self.port), "--workers", "1", "--threads", str(threads)
+        )
         deadline = time.monotonic() + 60
         while not self.answers():
             assert self.process.poll() is None, logs.read_text()
             assert time.monotonic() < deadline, logs.read_text()
             time.sleep(0.1)
+
+    @staticmethod
+    def wait(holds: Callable[[], bool], what: str, seconds: float = 90) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+            time.sleep(0.02)
 
     def answers(self) -> bool:
         try:
@@ -92,6 +99,14 @@ class Site:
         except (URLError, OSError):
             return False
 
+    def _run(self, logs: Path, *arguments: str) -> subprocess.Popen[bytes]:
+        """A command in a process group of its own, which keeps running."""
+        with logs.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, str(ROOT / "manage.py"), *arguments],
+                env=self.environment, stdout=log, stderr=log, cwd=ROOT, start_new_session=True,
+            )  # fmt: skip
+
     def kill(self) -> None:
         """kill -9 of the server and all its processes: no goodbye, nothing flushed."""
         assert self.process is not None
@@ -99,6 +114,18 @@ class Site:
         self.process.wait()
         self.process = None
 
+    def start_worker(self) -> None:
+        self.worker = self._run(self.data_dir / "worker.log", "worker")
+
+    def kill_worker(self) -> None:
+        """kill -9 of the worker and its pool."""
+        assert self.worker is not None
+        os.killpg(self.worker.pid, signal.SIGKILL)
+        self.worker.wait()
+        self.worker = None
+
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.kill()
+        if self.worker is not None and self.worker.poll() is None:
+            self.kill_worker()

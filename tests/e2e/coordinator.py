@@ -102,7 +102,7 @@ class Coordinator:
 
     def curate(self) -> str:
         """Look at a candidate: wait until its voxels are drawn; returns its id."""
-        self.page.wait_for_function("document.documentElement.dataset.ready === 'true'")
+        expect(self.page.locator("html[data-ready=true]")).to_be_attached()
         return str(self.page.url.split("/candidates/")[1].split("/")[0])
 
     def decide(self, *keys: str) -> str:
