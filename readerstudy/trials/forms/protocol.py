@@ -175,7 +175,7 @@ class ProtocolForm(forms.Form):
     )
     endpoint__measure = _choice(
         "Primary endpoint",
-        [("auc", "Area under the ROC curve (AUC)"), ("balanced_accuracy", "Balanced accuracy")],
+        [("auc", "Area under the curve (AUC)"), ("balanced_accuracy", "Balanced accuracy")],
         "0.5 means that readers cannot tell the arms apart.",
     )
     endpoint__equivalence_margin = _number(
@@ -224,7 +224,7 @@ class ProtocolForm(forms.Form):
     rendering = _choice(
         "Rendering",
         [
-            ("auto", "Automatic: graphics card if there is one"),
+            ("auto", "Graphics card if there is one"),
             ("cpu", "Processor for all readers"),
             ("gpu", "Graphics card for all readers"),
         ],
