@@ -28,7 +28,7 @@ class Installation:
     environ: dict[str, str]
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
-    def run(self, *command: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
             cwd=ROOT,
@@ -39,7 +39,7 @@ class Installation:
             timeout=timeout,
         )
 
-    def manage(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    def manage(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
         return self.run(*MANAGE, *arguments, timeout=timeout)
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
