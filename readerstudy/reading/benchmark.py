@@ -189,8 +189,8 @@ def _answer_notes(readers: int) -> list[str]:
         "holds the next case.",
         f"At their own pace: {PACED} answers each, {THINK_SECONDS[0]:g} to {THINK_SECONDS[1]:g} s "
         "of thought before each (radiologists take minutes). In the same instant: all readers "
-        f"wait for each other and then send, {ROUNDS} times. Each answer is on the disk before it is "
-        "confirmed, one after the other, so the last of a burst waits for all before it.",
+        f"wait for each other and then send, {ROUNDS} times. Each answer is on the disk "
+        "before it is confirmed, one after the other, so the last of a burst waits for all.",
     ]
 
 
