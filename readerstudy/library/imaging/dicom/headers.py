@@ -289,6 +289,8 @@ def _warnings(dataset: Dataset) -> tuple[str, ...]:
         notes.append("The image was once compressed with loss: it may differ from its original.")
     if "DERIVED" in {str(value).upper() for value in _list(dataset.get("ImageType"))[:1]}:
         notes.append("The series is marked DERIVED: it may have been resampled or filtered.")
+    if str(dataset.get("SyntheticData", "")).upper() == "YES":
+        notes.append("The files say that their data is synthetic: never take it for a real case.")
     part = str(dataset.get("BodyPartExamined", "")).upper()
     if any(word in part for word in ("HEAD", "BRAIN", "SKULL", "FACE")):
         notes.append("It shows a head: a face can be recognized from CT; remove the face first.")

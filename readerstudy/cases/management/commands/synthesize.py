@@ -1,0 +1,92 @@
+"""Put lesions into one CT and write what came of it as files; the library is not touched."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+from pathlib import Path
+from typing import Any
+
+from readerstudy.command import Command as BaseCommand
+
+from ._ranges import diameter_range
+
+EPILOG = """
+A mask file may mark several things. Say which with #: a number, a name, 1+2, or all.
+
+  synthesize --ct ct.nii.gz --organ liver --organ-mask liver.nii.gz --seed 7 --n 4 --out made
+  synthesize --ct study.zip --organ lung --organ-mask organs.nii.gz#10+11 --out made
+
+The folder is written whole or not at all. Every voxel outside the soft edge of a lesion keeps its
+value; every file says that it is synthetic.
+"""
+
+
+class Command(BaseCommand):
+    help = "Make synthetic lesions in a CT (NIfTI, DICOM folder, zip) and write them as files."
+
+    def create_parser(self, *args: Any, **options: Any) -> Any:
+        options["epilog"] = EPILOG
+        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(*args, **options)
+
+    def add_arguments(self, parser: Any) -> None:
+        add = parser.add_argument
+        add("--ct", required=True, metavar="PATH", help="NIfTI file, DICOM folder or zip")
+        add("--organ", required=True, metavar="NAME", help="organ the lesions grow in")
+        add("--organ-mask", required=True, metavar="FILE[#PART]", help="NIfTI, SEG or RTSTRUCT")
+        add("--tumor-mask", metavar="FILE[#PART]", help="real tumors, which are left alone")
+        add("--generator", metavar="NAME", help="default: the first of the registry")
+        add("--diameter-mm", default="10-30", metavar="LOW-HIGH", help="range in mm (10-30)")
+        add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
+        add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
+        add("--mass-effect", type=float, default=0.5, help="0 to 1")
+        add("--seed", type=int, help="drawn and printed when left out")
+        add("--out", required=True, metavar="DIR", help="a new folder")
+        add(
+            "--hide-source-uids",
+            action="store_true",
+            help="name the source images by derived UIDs, not by their own",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        # heavy: nothing of it is needed for --help
+        from readerstudy.cases.delivery.files import check_folder, deliver
+        from readerstudy.cases.delivery.hosts import read_host, read_mask
+        from readerstudy.cases.delivery.variants import Wish, known_generator, known_organ
+        from synthesis.engine.generators import generator_names
+
+        out = Path(options["out"])
+        drawn = options["seed"] is None
+        wish = Wish(
+            organ=known_organ(options["organ"]),
+            generator=options["generator"] or generator_names()[0],
+            diameter_mm=diameter_range(options["diameter_mm"]),
+            count=options["count"],
+            variants=options["variants"],
+            seed=secrets.randbelow(10**9) if drawn else options["seed"],
+            mass_effect=options["mass_effect"],
+        )
+        check_folder(out)
+        generator = known_generator(wish.generator)
+        host = read_host(Path(options["ct"]))
+        grid, frame = host.data.geometry, host.frame_uid
+        organ = read_mask(options["organ_mask"], grid, frame)
+        tumor_mask = options["tumor_mask"]
+        tumor = read_mask(tumor_mask, grid, frame) if tumor_mask else None
+        if drawn:
+            self.stdout.write(f"Seed {wish.seed}")
+        manifest = deliver(
+            host,
+            organ,
+            tumor,
+            wish,
+            generator,
+            out,
+            name_sources=not options["hide_source_uids"],
+            tell=self.stdout.write,
+        )
+        self.stdout.write(
+            f"{manifest['made']} of {manifest['asked']} variants made; the checks rejected "
+            f"{manifest['rejected']} attempts. Written to {out}."
+        )

@@ -1,0 +1,133 @@
+"""What every DICOM file made here says about itself: synthetic, derived, de-identified.
+
+Datasets are built from an allow-list and never copied and stripped: what is not named in this
+package cannot get into a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from dataclasses import dataclass, field
+
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.uid import UID
+
+MANUFACTURER = "readerstudy"
+MODEL = "synthesis"
+#: A date says when something was done to a patient; files made here carry this one, always.
+NO_DATE, NO_TIME = "19000101", "000000"
+
+PIXEL_BY_PIXEL = ("113042", "DCM", "Pixel by pixel addition")
+LESION_SYNTHESIS = ("LESION-SYNTHESIS", "99VTT", "Insertion of a synthetic lesion")
+SOURCE_FOR_PROCESSING = ("121322", "DCM", "Source image for image processing operation")
+SYNTHESIZING = ("109100", "DCM", "Synthesizing Equipment")
+BASIC_PROFILE = ("113100", "DCM", "Basic Application Confidentiality Profile")
+RETAIN_UIDS = ("113110", "DCM", "Retain UIDs Option")
+
+
+@dataclass(frozen=True)
+class SourceSlice:
+    """One plane of the series a synthetic one was made from. Positions are LPS in mm."""
+
+    position: tuple[float, float, float]
+    instance_uid: str = ""
+    frame: int | None = None
+
+
+@dataclass(frozen=True)
+class Marking:
+    """What is told about one synthetic volume.
+
+    Attributes:
+        subject: pseudonymous code written as Patient ID.
+        key: everything the new UIDs follow from; the same key gives the same UIDs.
+        derivation: sentence for Derivation Description.
+        description: goes behind ``SYNTHETIC`` in Series Description.
+        software: name and version of what made it.
+        technical: attributes of the scan that may stay (see `deidentify.KEPT`), by keyword.
+        slices: one per plane along z when the input was DICOM, else empty.
+        name_sources: whether Source Image Sequence gives the native SOP Instance UIDs.
+    """
+
+    subject: str
+    key: str
+    derivation: str
+    description: str
+    software: str
+    technical: dict[str, list[str]] = field(default_factory=dict)
+    slices: tuple[SourceSlice, ...] = ()
+    name_sources: bool = True
+
+    def uid(self, *parts: object) -> UID:
+        """A UID under 2.25 that follows from the key and ``parts`` alone."""
+        return uid_of(self.key, *parts)
+
+
+def uid_of(*parts: object) -> UID:
+    text = "\0".join(str(part) for part in parts)
+    digest = hashlib.sha256(text.encode()).digest()[:16]
+    return UID(f"2.25.{uuid.UUID(bytes=digest, version=5).int}")
+
+
+def coded(code: tuple[str, str, str]) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code
+    return item
+
+
+def mark(dataset: Dataset, marking: Marking) -> None:
+    """Say in ``dataset`` that it is synthetic and de-identified, and by what it was made."""
+    dataset.SyntheticData = "YES"
+    dataset.SeriesDescription = f"SYNTHETIC {marking.description}"[:64]
+    dataset.ContributingEquipmentSequence = Sequence([_equipment(marking)])
+    dataset.PatientIdentityRemoved = "YES"
+    dataset.DeidentificationMethod = "Built from an allow-list of attributes; nothing else copied"
+    codes = [coded(BASIC_PROFILE)]
+    if marking.name_sources and marking.slices:
+        codes.append(coded(RETAIN_UIDS))
+    dataset.DeidentificationMethodCodeSequence = Sequence(codes)
+    dataset.LongitudinalTemporalInformationModified = "REMOVED"
+    dataset.BurnedInAnnotation = "NO"
+
+
+def patient_and_study(dataset: Dataset, marking: Marking) -> None:
+    """The attributes every image must have, empty or made up."""
+    dataset.PatientName = f"SYNTHETIC^{marking.subject}"
+    dataset.PatientID = marking.subject
+    dataset.PatientBirthDate = ""
+    dataset.PatientSex = ""
+    dataset.StudyInstanceUID = uid_of("study", marking.subject)
+    dataset.StudyDate = ""
+    dataset.StudyTime = ""
+    dataset.StudyID = ""
+    dataset.AccessionNumber = ""
+    dataset.ReferringPhysicianName = ""
+
+
+def source_images(marking: Marking, index: int) -> Sequence:
+    """Source Image Sequence of plane ``index``; empty when there is nothing to name."""
+    if index >= len(marking.slices) or not marking.slices[index].instance_uid:
+        return Sequence()
+    source = marking.slices[index]
+    item = Dataset()
+    item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    item.ReferencedSOPInstanceUID = (
+        source.instance_uid if marking.name_sources else uid_of("source", source.instance_uid)
+    )
+    if source.frame is not None:
+        item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
+        item.ReferencedFrameNumber = source.frame + 1
+    item.PurposeOfReferenceCodeSequence = Sequence([coded(SOURCE_FOR_PROCESSING)])
+    return Sequence([item])
+
+
+def _equipment(marking: Marking) -> Dataset:
+    item = Dataset()
+    item.Manufacturer = MANUFACTURER
+    item.ManufacturerModelName = MODEL
+    item.SoftwareVersions = marking.software[:64]
+    item.ContributionDescription = marking.derivation[:1024]
+    item.PurposeOfReferenceCodeSequence = Sequence([coded(SYNTHESIZING)])
+    return item
