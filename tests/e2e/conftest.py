@@ -11,6 +11,8 @@ import pytest
 
 from tests.live import Site
 
+pytest.register_assert_rewrite("tests.e2e.road_reading", "tests.e2e.road_results")
+
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:

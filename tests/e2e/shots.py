@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 from typing import Any
 
+# Pictures further down load when somebody scrolls to them; nobody does here.
+LOAD_ALL = """() => Promise.all([...document.images].map((image) => {
+  image.loading = "eager";
+  return image.complete || new Promise((done) => (image.onload = image.onerror = done));
+}))"""
 SIZES = ((1280, 720), (1920, 1080))
 
 
@@ -26,6 +31,7 @@ class Album:
         self.count += 1
         before = page.viewport_size
         whole = page.locator("#viewer-root").count() == 0
+        page.evaluate(LOAD_ALL)
         for width, height in SIZES:
             page.set_viewport_size({"width": width, "height": height})
             page.wait_for_timeout(300)

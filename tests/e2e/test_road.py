@@ -7,52 +7,36 @@ both the worker and the web server are killed in the middle of their work.
 from __future__ import annotations
 
 import csv
-import hashlib
-import io
-import json
 import re
-import zipfile
-from itertools import pairwise, product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 from playwright.sync_api import expect
 
 from tests.conftest import PASSWORD
 from tests.e2e.coordinator import PATIENCE, Coordinator
-from tests.e2e.reader import Reader, grey
+from tests.e2e.reader import Reader
+from tests.e2e.road_reading import (
+    ALICE,
+    BOB,
+    COUNTED,
+    EACH,
+    SLUG,
+    join,
+    plan_of,
+    read_as_alice,
+    read_as_bob,
+)
+from tests.e2e.road_results import check_bundle, check_nothing_lost
 from tests.e2e.shots import Album
-from tests.e2e.source import MATRIX, Source
 from tests.live import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.shared]
 
-TITLE, SLUG = "Liver and lung tumors", "liver-and-lung-tumors"
-ALICE, BOB = "alice@example.org", "bob@example.org"
-# One practice case, eight main ones, one of them twice: ten answers of each reader.
-RATINGS = {ALICE: [3, 6, 1, 5, 2, 4, 1, 6, 3, 5], BOB: [4, 2, 5, 1, 3, 6, 2, 4, 5, 1]}
-EACH = 10
-COUNTED = 9  # without practice
+TITLE = "Liver and lung tumors"
 LESIONS = 9  # three for each volume and organ
 
-PLAN = """
-from readerstudy.trials.models import Assignment, CaseTruth
-from readerstudy.cases.models import Candidate
-truths = {t.case_id: t for t in CaseTruth.objects.all()}
-candidates = {str(c.pk): c for c in Candidate.objects.select_related("volume")}
-print(json.dumps([
-    {"reader": a.membership.user.email, "code": a.membership.code, "position": a.position,
-     "phase": a.phase, "repeat": a.repeat, "case": str(a.case), "organ": a.case.organ,
-     "patient": a.case.patient_key, "arm": truths[a.case_id].arm,
-     "candidate": str(truths[a.case_id].candidate),
-     "folder": candidates[str(truths[a.case_id].candidate)].volume.source}
-    for a in Assignment.objects.select_related("membership__user", "case")
-        .order_by("membership__code", "position")
-]))
-"""
 RUN = """
 from collections import Counter
 from readerstudy.cases.models import SynthesisRun
@@ -64,23 +48,6 @@ print(json.dumps({
     "lesions": sorted(made.values_list("lesion_index", flat=True)),
     "organs": Counter(made.values_list("organ", flat=True)),
     "finished": AuditEvent.objects.filter(action="cases.run_finished").count(),
-}))
-"""
-END = """
-from collections import Counter
-from readerstudy.audit.models import AuditEvent
-from readerstudy.jobs.models import Job
-from readerstudy.library.models import Volume
-from readerstudy.reading.models import Judgment
-print(json.dumps({
-    "jobs": Counter(Job.objects.values_list("state", flat=True)),
-    "volumes": Volume.objects.count(),
-    "answers": [
-        [j.assignment.membership.user.email, j.assignment.position, j.rating, j.slices_seen]
-        for j in Judgment.objects.select_related("assignment__membership__user")
-            .order_by("assignment__membership__code", "assignment__position")],
-    "uuids": Judgment.objects.values("client_uuid").distinct().count(),
-    "events": Counter(AuditEvent.objects.values_list("action", flat=True)),
 }))
 """
 
@@ -134,7 +101,7 @@ def test_the_whole_road_on_real_ct(carol, readers, road_site, shared_ct):
     carol.step("Open …", "Open the trial")
     carol.look("trial-open")
 
-    alice = read_as_alice(alice, plan[ALICE], carol, readers, shared_ct)
+    alice = read_as_alice(alice, plan[ALICE], carol.album, readers, shared_ct)
     middle_of_the_trial(carol)
     read_as_bob(bob, plan[BOB], shared_ct)
 
@@ -304,167 +271,6 @@ def trial(carol: Coordinator) -> dict[str, str]:
     return links
 
 
-def plan_of(site: Site) -> dict[str, list[SimpleNamespace]]:
-    """What each reader will meet, in order, with the truth that no browser ever gets."""
-    rows = [SimpleNamespace(**row) for row in site.python(PLAN)]
-    plan = {email: [row for row in rows if row.reader == email] for email in RATINGS}
-    for slots in plan.values():
-        assert [slot.position for slot in slots] == list(range(1, EACH + 1))
-        assert [slot.phase for slot in slots].count("practice") == 1
-        assert sum(slot.repeat == 2 for slot in slots) == 1
-        assert all(a.patient != b.patient for a, b in pairwise(slots))
-        first = [slot for slot in slots if slot.phase == "main" and slot.repeat == 1]
-        assert sorted(slot.arm for slot in first) == ["real"] * 4 + ["synthetic"] * 4
-    return plan
-
-
-# ------------------------------------------------------------------------------------ reading
-def join(reader: Reader, link: str, album: Album, *, first: bool = False) -> None:
-    """The one-time link sets a password; nothing can be read before the trial opens."""
-    reader.page.goto(link)
-    if first:
-        album.take(reader.page, "reader-invitation")
-    for _ in range(2):
-        reader.page.keyboard.type(PASSWORD)
-        reader.press("Tab")
-    reader.press("Enter")
-    expect(reader.page.get_by_text("Not open yet")).to_be_visible()
-    if first:
-        album.take(reader.page, "reader-home-before-opening")
-
-
-def read_as_alice(
-    alice: Reader, slots: list[Any], carol: Coordinator, readers: Any, ct: Path
-) -> Reader:
-    """Through a killed server, and from one computer to another. Returns the second browser."""
-    album, site, ratings = carol.album, carol.site, RATINGS[ALICE]
-    alice.page.goto(f"{site.url}/")
-    album.take(alice.page, "reader-home")
-    alice.page.goto(f"{site.url}/read/{SLUG}/")
-    album.take(alice.page, "reading-instructions")
-    alice.page.goto(f"{site.url}/read/{SLUG}/consent/")
-    album.take(alice.page, "reading-consent")
-    begin(alice, ratings[0], album)
-    checked: set[str] = set()
-    for number in (1, 2):
-        look_closely(alice, slots[number], ct, checked, album)
-        alice.answer(ratings[number])
-
-    alice.wait("aheadLoaded", seconds=60)
-    site.kill()
-    alice.answer(ratings[3])
-    assert alice.state("unsent") == 1
-    album.take(alice.page, "reading-without-server")
-    site.start()
-    alice.wait("unsent", 0, seconds=60)
-
-    alice.wait("loaded", seconds=60)
-    token, position = alice.state("token"), alice.state("position")
-    alice.press("Shift+P")
-    alice.page.wait_for_url("**/pause/")
-    album.take(alice.page, "reading-paused")
-    assert alice.watch.complaints == []
-    alice.close()
-    elsewhere = readers(ALICE)
-    elsewhere.sign_in()
-    album.take(elsewhere.page, "reader-home-in-the-middle")
-    elsewhere.page.get_by_role("link", name="Go on reading").focus()
-    elsewhere.press("Enter")
-    elsewhere.wait("loaded", seconds=60)
-    assert (elsewhere.state("token"), elsewhere.state("position")) == (token, position)
-    for number in range(4, EACH):
-        look_closely(elsewhere, slots[number], ct, checked, album)
-        elsewhere.answer(ratings[number])
-    assert checked == {"real", "synthetic"}
-    elsewhere.page.wait_for_url("**/done/")
-    album.take(elsewhere.page, "reading-done")
-    return elsewhere
-
-
-def read_as_bob(bob: Reader, slots: list[Any], ct: Path) -> None:
-    begin(bob, RATINGS[BOB][0])
-    checked: set[str] = set()
-    for number in range(1, EACH):
-        look_closely(bob, slots[number], ct, checked)
-        bob.answer(RATINGS[BOB][number])
-    assert checked == {"real", "synthetic"}
-    bob.page.wait_for_url("**/done/")
-
-
-def begin(reader: Reader, rating: int, album: Album | None = None) -> None:
-    """Consent and the practice case."""
-    reader.give_consent(SLUG)
-    reader.wait("loaded", seconds=60)
-    if album:
-        album.take(reader.page, "reading-practice")
-    reader.answer(rating)
-    reader.page.wait_for_url("**/practice-done/")
-    if album:
-        album.take(reader.page, "reading-practice-done")
-    reader.press("Enter")
-    reader.page.wait_for_url("**/case/")
-
-
-def look_closely(
-    reader: Reader, slot: Any, ct: Path, checked: set[str], album: Album | None = None
-) -> None:
-    """Once for each arm: every grey level on the canvas is the one the source HU give."""
-    reader.wait("loaded", seconds=60)
-    if slot.arm in checked:
-        return
-    checked.add(slot.arm)
-    patch = reader.site.data_dir / "candidates" / f"{slot.candidate}.npz"
-    source = Source(ct / slot.folder / "ct.nii.gz", patch)
-    assert reader.state("count") == source.slices
-    assert (np.abs(source.residual).max() > 20) is np.True_ or slot.arm == "real"
-    if album:
-        album.take(reader.page, f"reading-{slot.organ}")
-        reader.press("m")
-        reader.wait("planes")
-        album.take(reader.page, f"reading-{slot.organ}-three-planes")
-        reader.press("m", "?")
-        album.take(reader.page, f"reading-{slot.organ}-keys")
-        reader.press("Escape")
-    size = reader.page.viewport_size
-    reader.page.set_viewport_size({"width": 1280, "height": MATRIX})
-    reader.press("r", "h")
-    for preset, index in product((1, 2), (source.middle, source.slices // 4)):
-        reader.press(f"Shift+Digit{preset}")
-        scroll_to(reader, index)
-        window = reader.state("window")
-        shown = settled(reader)
-
-        def distance(hu: np.ndarray, window: Any = window, shown: Any = shown) -> np.ndarray:
-            return np.abs(shown - grey(hu, window["center"], window["width"]))
-
-        assert distance(source.frame(index)).max() <= 1.0, (slot, index, window)
-        neighbour = distance(source.frame(index + 1))
-        assert neighbour.max() > 20 and neighbour.mean() > 0.4, "the test could not fail"
-        if index == source.middle and slot.arm == "synthetic":
-            # What was made is in the picture: the scan alone is another picture.
-            assert distance(source.frame(index, lesion=False)).max() > 5
-    reader.press("h")
-    reader.page.set_viewport_size(size)
-
-
-def scroll_to(reader: Reader, index: int) -> None:
-    step = "ArrowUp" if index > reader.state("slice") else "ArrowDown"
-    while reader.state("slice") != index:
-        reader.press(step)
-    reader.wait("shownSlice", index)
-
-
-def settled(reader: Reader) -> np.ndarray:
-    """The axial picture, one image pixel on one canvas pixel, once two looks agree."""
-    before = np.zeros(0)
-    while True:
-        shown = reader.canvas().astype(float)
-        if shown.shape[0] == MATRIX and np.array_equal(before, shown):
-            left = (shown.shape[1] - MATRIX) // 2
-            return shown[:, left : left + MATRIX]
-        before = shown
-
-
 # -------------------------------------------------------------------------- close and results
 def middle_of_the_trial(carol: Coordinator) -> None:
     """The coordinator sees how far readers are and nothing that depends on the truth."""
@@ -520,9 +326,8 @@ def results(carol: Coordinator) -> Path:
     carol.look("results")
     figure = download(carol, page.locator(".downloads a", has_text="SVG").first)
     assert b"<svg" in figure.read_bytes()[:1000]
-    table = list(
-        csv.reader(download(carol, page.locator(".downloads a", has_text="CSV").first).open())
-    )
+    numbers = download(carol, page.locator(".downloads a", has_text="CSV").first).read_text()
+    table = list(csv.reader(numbers.splitlines()))
     assert {row[0] for row in table[1:]} >= {"R01", "R02"}
     carol.press("Make unblinded export")
     file = page.locator("#export-card a[download]")
@@ -540,63 +345,3 @@ def download(carol: Coordinator, link: Any) -> Path:
     path = carol.site.data_dir / info.value.suggested_filename
     info.value.save_as(path)
     return path
-
-
-def check_bundle(path: Path, plan: dict[str, list[SimpleNamespace]]) -> None:
-    """Checksums hold; the rows are the answers that were pressed; the AUC is worked out again."""
-    with zipfile.ZipFile(path) as archive:
-        files = {name: archive.read(name) for name in archive.namelist()}
-    sums = dict(line.split("  ")[::-1] for line in files.pop("SHA256SUMS").decode().splitlines())
-    assert sums == {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
-    rows = list(csv.DictReader(io.StringIO(files["judgments.csv"].decode())))
-    assert len(rows) == 2 * COUNTED
-    wanted = []
-    for email, slots in plan.items():
-        for slot, rating in zip(slots, RATINGS[email], strict=True):
-            if slot.phase == "main":
-                side = "synthetic" if rating >= 4 else "real"
-                sure = {1: 3, 2: 2, 3: 1, 4: 1, 5: 2, 6: 3}[rating]
-                wanted.append((slot.code, slot.case, slot.arm, str(slot.repeat), side, str(sure)))
-    columns = ("reader_id", "case_id", "truth", "repeat", "verdict", "confidence")
-    assert [tuple(row[name] for name in columns) for row in rows] == wanted
-    stored = json.loads(files["results.json"])["readers"]
-    for email, slots in plan.items():
-        given = [
-            (slot.arm, rating)
-            for slot, rating in zip(slots, RATINGS[email], strict=True)
-            if slot.phase == "main" and slot.repeat == 1
-        ]
-        row = next(row for row in stored if row["reader"] == slots[0].code)
-        assert row["auc"]["estimate"] == pytest.approx(auc(given), abs=1e-12)
-
-
-def auc(given: list[tuple[str, int]]) -> float:
-    """The share of (synthetic, real) pairs that the ratings put in order; ties count half."""
-    higher = [rating for arm, rating in given if arm == "synthetic"]
-    lower = [rating for arm, rating in given if arm == "real"]
-    return float(np.mean([(a > b) + (a == b) / 2 for a, b in product(higher, lower)]))
-
-
-def check_nothing_lost(site: Site) -> None:
-    end = site.python(END)
-    assert set(end["jobs"]) == {"done"}, end["jobs"]
-    assert end["volumes"] == 3
-    pressed = [
-        [email, position, rating]
-        for email, ratings in RATINGS.items()
-        for position, rating in enumerate(ratings, start=1)
-    ]
-    assert [row[:3] for row in end["answers"]] == pressed
-    assert end["uuids"] == 2 * EACH
-    for action, count in {
-        "reading.consented": 2,
-        "cases.run_started": 1,
-        "cases.run_finished": 1,
-        "trials.cases_prepared": 1,
-        "trials.opened": 1,
-        "trials.closed": 1,
-        "trials.unblinded": 1,
-    }.items():
-        assert end["events"][action] == count, (action, end["events"])
-    said = site.manage("verify_audit").stdout
-    assert f"trial:{SLUG}: " in said and "hold" in said
