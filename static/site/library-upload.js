@@ -278,11 +278,14 @@ drop.addEventListener("drop", async (event) => {
   begin(await fromDrop(event.dataTransfer));
 });
 for (const id of ["folder", "files"]) {
-  $(id).addEventListener("change", (event) => {
-    const items = fromInput(event.target);
-    event.target.value = "";
+  const input = $(id);
+  const take = () => {
+    const items = fromInput(input);
+    input.value = "";
     begin(items);
-  });
+  };
+  input.addEventListener("change", take);
+  if (input.files.length) take(); // chosen before this script had arrived
 }
 $("cancel").addEventListener("click", () => {
   window.removeEventListener("beforeunload", view.ask);
