@@ -137,7 +137,7 @@ def test_the_canvas_shows_the_source_hu_to_one_grey_level(study, alice):
     start_main(reader)
     hu = scan()
     reader.press("h")  # the box is drawn beside the canvas, but who knows
-    for preset, (center, width) in {1: (60, 160), 2: (40, 400), 3: (-600, 1500)}.items():
+    for preset, (center, width) in {1: (90, 150), 2: (40, 400), 3: (-600, 1500)}.items():
         reader.press(f"Shift+Digit{preset}")
         for key, k in (("End", 0), ("Home", SLICES - 1)):
             reader.press(key)

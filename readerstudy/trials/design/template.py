@@ -11,9 +11,9 @@ from typing import Any
 NAME = "VTT-CT-1"
 
 _SOFT = {"name": "Soft tissue", "center": 40, "width": 400}
-_LIVER = {"name": "Liver", "center": 60, "width": 160}
+_LIVER = {"name": "Liver", "center": 90, "width": 150}
 _LUNG = {"name": "Lung", "center": -600, "width": 1500}
-_BONE = {"name": "Bone", "center": 400, "width": 1800}
+_BONE = {"name": "Bone", "center": 480, "width": 2500}
 _KIDNEY = {"name": "Kidney", "center": 60, "width": 300}
 _PANCREAS = {"name": "Pancreas", "center": 60, "width": 250}
 
