@@ -14,6 +14,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {"nav": []}
     room = request.resolver_match.app_name if request.resolver_match else ""
+    # The readers' progress is a page of the trial, served by the room of reading.
+    in_trial = request.path.startswith("/trials/") or room in {"trials", "analysis"}
     items = [("Home", "home", room == "")]
     if is_coordinator(user):
         items += [
@@ -21,5 +23,5 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             ("Cases", "cases:index", room == "cases"),
         ]
     if is_coordinator(user) or user.site_role == user.SiteRole.RESEARCHER:
-        items.append(("Trials", "trials:index", room in {"trials", "analysis"}))
+        items.append(("Trials", "trials:index", in_trial))
     return {"nav": items, "is_site_coordinator": is_coordinator(user)}

@@ -60,4 +60,5 @@ def sentence(label: str, result: Inference, verdict: Verdict, positive: str, neg
 
 
 def _range(interval: tuple[float, float]) -> str:
-    return f"{number(interval[0])} to {number(interval[1])}"
+    """An interval of a share, drawn within 0 and 1 as tables and figures draw it."""
+    return f"{number(max(0.0, interval[0]))} to {number(min(1.0, interval[1]))}"
