@@ -68,10 +68,23 @@ class NetworkGrid:
 
     def mask_to_network(self, mask: MaskArray) -> MaskArray:
         """A hard mask on the network's grid; never empty unless ``mask`` is."""
-        soft = self.to_network(mask)
-        out: MaskArray = soft >= 0.5
-        if not out.any() and soft.any():
-            out = soft >= soft.max()
+        out: MaskArray = self.to_network(mask) >= 0.5
+        if not out.any() and mask.any():
+            # Smaller than one voxel of the network: the voxel nearest to its middle.
+            middle = np.argwhere(mask).mean(axis=0)
+            nearest = [
+                int(np.clip(round((m - p) * a / b + q), 0, n - 1))
+                for m, p, a, b, q, n in zip(
+                    middle,
+                    self.native_point,
+                    self.native_mm,
+                    self.mm,
+                    self.network_point,
+                    self.shape,
+                    strict=True,
+                )
+            ]
+            out[tuple(nearest)] = True
         return out
 
 
