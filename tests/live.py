@@ -45,6 +45,8 @@ class Site:
             "PYTHONPATH": str(ROOT),
             **self.environment,
         }
+        # SQLite in its own folder, whatever database the rest of the run is on.
+        self.environment.pop("READERSTUDY_DATABASE_URL", None)
 
     @property
     def url(self) -> str:

@@ -222,6 +222,33 @@ class TestConcurrently:
         assert desk.post(token, 5, client_uuid=same).status_code == 200
         assert Judgment.objects.count() == 1
 
+    def test_R10_an_answer_that_is_being_written_when_the_trial_closes_is_undone(
+        self, desk, world, monkeypatch
+    ):
+        if connection.vendor == "sqlite":
+            pytest.skip("SQLite has one writer at a time: the closing waits for the answer")
+        from readerstudy.reading import services
+
+        token = desk.worklist()["current"]["token"]
+        honest = services.record
+
+        def close() -> None:
+            with transaction.atomic():
+                world.set_state("closed")
+                honest(None, "trials.closed", world.trial, chain="trial:liver")
+            connections.close_all()
+
+        def closing_first(*args, **kwargs):
+            closer = threading.Thread(target=close)
+            closer.start()
+            closer.join(20)
+            return honest(*args, **kwargs)
+
+        monkeypatch.setattr(services, "record", closing_first)
+        response = desk.post(token)
+        assert response.status_code == 403 and "closed" in response.json()["detail"]
+        assert not Judgment.objects.exists() and not events("reading.judged")
+
 
 class TestOrder:
     def test_only_the_current_case_and_the_one_ahead_are_handed_out(self, desk, world, reader):

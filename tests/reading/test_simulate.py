@@ -90,7 +90,9 @@ def test_simulated_readers_read_a_whole_trial_over_http_and_give_the_auc_back(ro
     # Two practice cases, forty main ones and six repeats each; repeats are left out of the AUC.
     assert found["judgments"] == 4 * 48 and found["backends"] == ["simulated"]
     assert all("Simulated reader" in name for name in found["names"])
-    mean, asked = re.search(r"Mean AUC ([\d.]+) ± [\d.]+; asked for ([\d.]+)\.\n", done.stdout).groups()
+    mean, asked = re.search(
+        r"Mean AUC ([\d.]+) ± [\d.]+; asked for ([\d.]+)\.\n", done.stdout
+    ).groups()
     # 4 readers x (20 + 20) cases: the standard error of the mean is 0.035; four of them.
     assert asked == "0.8" and float(mean) == pytest.approx(0.8, abs=0.14)
     assert re.search(r"R01 +40 answers  AUC 0\.\d{3}", done.stdout)
