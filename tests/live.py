@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import pytest
 
 from tests.conftest import ROOT
 
@@ -131,3 +134,21 @@ class Site:
             self.kill()
         if self.worker is not None and self.worker.poll() is None:
             self.kill_worker()
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database file to copy: migrating takes seconds, copying does not."""
+    site = Site(tmp_path_factory.mktemp("template"))
+    site.migrate()
+    return site.data_dir / "db.sqlite3"
+
+
+@pytest.fixture(scope="module")
+def site(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A site of the test module, its database empty, no server yet; what was started is stopped."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(empty_database, folder / "db.sqlite3")
+    site = Site(folder)
+    yield site
+    site.stop()

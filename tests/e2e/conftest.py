@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live import Site
+from tests.live import empty_database, site  # noqa: F401 - fixtures
 
 pytest.register_assert_rewrite("tests.e2e.road_reading", "tests.e2e.road_results")
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated database file to copy: migrating takes seconds, copying does not."""
-    site = Site(tmp_path_factory.mktemp("template"))
-    site.migrate()
-    return site.data_dir / "db.sqlite3"
-
-
-@pytest.fixture(scope="module")
-def site(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A site with an empty database and no server yet; what was started is stopped."""
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copy(empty_database, folder / "db.sqlite3")
-    site = Site(folder)
-    yield site
-    site.stop()
 
 
 class Watch:

@@ -1,13 +1,12 @@
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from readerstudy.reading.frames import grants
-from tests.live import Site
+from tests.live import empty_database, site  # noqa: F401 - fixtures
 from tests.reading.world import Desk, World, build
 
 
@@ -55,22 +54,3 @@ def viewer_dist(settings: Any, tmp_path: Any) -> None:
             )
         )
     viewer._manifest.cache_clear()
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A migrated database file to copy: migrating takes seconds, copying does not."""
-    site = Site(tmp_path_factory.mktemp("template"))
-    site.migrate()
-    return site.data_dir / "db.sqlite3"
-
-
-@pytest.fixture
-def site(empty_database: Any, tmp_path: Any) -> Any:
-    """A real site with an empty database and no server yet; what was started is stopped."""
-    folder = tmp_path / "site"
-    folder.mkdir()
-    shutil.copy(empty_database, folder / "db.sqlite3")
-    site = Site(folder)
-    yield site
-    site.stop()

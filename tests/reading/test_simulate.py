@@ -77,7 +77,7 @@ print(json.dumps({
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def road(site):
     site.python(SEED)
     return site
