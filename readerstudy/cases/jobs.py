@@ -8,6 +8,7 @@ from readerstudy.jobs.registry import JobContext, job
 from readerstudy.library.models import Mask, Volume
 
 from .models import SynthesisRun
+from .services.foreign import IMPORT, run_import
 from .services.real import make_candidates
 from .services.runs import REAL, SYNTHESIZE, run_synthesis
 
@@ -30,3 +31,9 @@ def run_real(ctx: JobContext) -> dict[str, Any]:
         made += len(make_candidates(volume, actor=ctx.actor))
     ctx.progress(len(volumes), len(volumes))
     return {"volumes": len(volumes), "candidates": made}
+
+
+@job(IMPORT, title="Importing a synthetic volume", queue="cpu", max_attempts=3)
+def run_import_synthetic(ctx: JobContext, **params: Any) -> dict[str, Any]:
+    """Once stored, the same change is refused, so repeating this makes no doubles."""
+    return run_import(params, ctx.actor, ctx.progress)

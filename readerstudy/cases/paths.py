@@ -12,5 +12,10 @@ def patch_file(candidate_id: uuid.UUID) -> Path:
     return data_path("candidates", f"{candidate_id}.npz")
 
 
+def foreign_folder(ticket: uuid.UUID) -> Path:
+    """Files sent to be imported as a synthetic volume, until the job has read them."""
+    return data_path("foreign", str(ticket))
+
+
 def rendition_folder(rendition_id: uuid.UUID) -> Path:
     return data_path("renditions", str(rendition_id))

@@ -62,6 +62,8 @@ def deliver(
         CasesError: the folder is in use, no variant can be made, or the disk refuses; nothing is
             left behind then.
     """
+    from synthesis.engine.errors import SynthesisError
+
     check_folder(out)
     digest = host.data.content_hash()
     base = pack(host.data.hu)
@@ -73,7 +75,7 @@ def deliver(
                 files = []
                 if variant.hu is not None:
                     files = _write(folder, variant, host, base, wish, digest, name_sources)
-                entry = _entry(variant, files, wish, generator)
+                entry = _entry(variant, files, wish)
                 done.append(entry)
                 # only what the last sentence needs: a variant is as large as the CT
                 variants.append(Variant(variant.number, variant.lesions, None, *_NOTHING))
@@ -83,6 +85,8 @@ def deliver(
                 raise CasesError(reason.reason if reason else "No lesion could be made.")
             manifest = _manifest(host, digest, wish, generator, done)
             _write_json(folder / MANIFEST, manifest)
+    except SynthesisError as error:
+        raise CasesError(str(error)) from None
     except OSError as error:
         raise CasesError(
             f"The folder {out} cannot be written ({error.strerror}); nothing was left there."
@@ -156,9 +160,9 @@ def checkpoint_of(variant: Variant) -> str | None:
     """SHA-256 of the weights that painted a variant; None when none were used."""
     for made in variant.lesions:
         if made.lesion is not None:
-            for name in ("checkpoint_sha256", "checkpoint"):
-                if value := made.lesion.parameters.get(name):
-                    return str(value)
+            value = made.lesion.parameters.get("checkpoint_sha256")
+            if value:
+                return str(value)
     return None
 
 
@@ -199,13 +203,12 @@ def _sidecar(variant: Variant, marking: Marking, digest: str) -> dict[str, Any]:
     }
 
 
-def _entry(variant: Variant, files: list[str], wish: Wish, generator: Generator) -> dict[str, Any]:
+def _entry(variant: Variant, files: list[str], wish: Wish) -> dict[str, Any]:
     """What the manifest says about one variant."""
-    weights = checkpoint_of(variant) or getattr(generator, "checkpoint_sha256", None)
     return {
         "variant": variant.number,
         "made": variant.hu is not None,
-        "checkpoint_sha256": weights,
+        "checkpoint_sha256": checkpoint_of(variant),
         "lesions": [_lesion_entry(made) for made in variant.lesions],
         "asked_lesions": wish.count,
         "files": sorted(files),
@@ -245,14 +248,13 @@ def _manifest(
     made = [entry for entry in done if entry["made"]]
     lesions = [lesion for entry in done for lesion in entry["lesions"]]
     geometry = host.data.geometry
+    weights = next((entry["checkpoint_sha256"] for entry in made), None)
     return {
         "synthetic": True,
         "software": f"readerstudy {readerstudy.__version__}",
         "seed": wish.seed,
         "generator": {"name": generator.name, "version": generator.version},
-        "checkpoint_sha256": next(
-            (entry["checkpoint_sha256"] for entry in done if entry["checkpoint_sha256"]), None
-        ),
+        "checkpoint_sha256": weights,
         "parameters": {
             "organ": wish.organ,
             "diameter_mm": list(wish.diameter_mm),

@@ -51,14 +51,16 @@ class _Technical(HeaderTally):
                 self._keep(dataset, tag, dataset[tag].keyword)
 
 
-def read_host(path: Path) -> Host:
+def read_host(path: Path, *, made: bool = False) -> Host:
     """Read the only CT volume at ``path``: NIfTI, a DICOM folder, a DICOM file or a zip.
+
+    ``made``: a generator made it, so that the remedy for fractions of HU is to round them.
 
     Raises:
         UserError: there is none or more than one, or it is broken; the sentence names it.
     """
     if path.is_file() and looks_like_nifti(path):
-        return Host(_nifti(path), "nifti")
+        return Host(_nifti(path, path.name, made), "nifti")
     with tempfile.TemporaryDirectory(prefix="readerstudy-") as scratch:
         findings = scan(collect(list(files_below(path)), Path(scratch)))
         if not findings.volumes:
@@ -71,7 +73,7 @@ def read_host(path: Path) -> Host:
             )
         found = findings.volumes[0]
         if not isinstance(found.origin, Stack):
-            return Host(_nifti(found.origin, found.name), "nifti")
+            return Host(_nifti(found.origin, found.name, made), "nifti")
         stack, tally = found.origin, _Technical()
         try:
             data = read_stack(stack, tally)
@@ -126,20 +128,24 @@ def file_sha256(paths: Sequence[Path]) -> str:
     return digest.hexdigest()
 
 
-def _nifti(path: Path, name: str = "") -> VolumeData:
+def _nifti(path: Path, name: str, made: bool) -> VolumeData:
     try:
         file = NiftiFile(path)
         try:
             return file.volume()
         except ImagingError:
-            _check_not_scaled(file)
+            _check_not_scaled(file, made)
             raise
     except ImagingError as error:
-        raise CasesError(f"{plain(name or path.name)}: {_sentence(str(error))}") from None
+        raise CasesError(f"{plain(name)}: {_sentence(str(error))}") from None
 
 
-def _check_not_scaled(file: NiftiFile) -> None:
-    """A volume between -1 and 1 went through a network's window: say that instead."""
+def _check_not_scaled(file: NiftiFile, made: bool) -> None:
+    """A volume between -1 and 1 went through a network's window: say that instead.
+
+    Raises:
+        ImagingError: it is scaled, or made and not rounded.
+    """
     stored = file.stored()
     if stored.dtype.kind != "f":
         return
@@ -150,6 +156,8 @@ def _check_not_scaled(file: NiftiFile) -> None:
             f"its values lie between {ends[0]:g} and {ends[1]:g}: they are scaled, not HU; map "
             "them back through the window of the network and save whole HU"
         )
+    if made and np.isfinite(ends).all() and (stored != np.rint(stored)).any():
+        raise ImagingError("its values are not whole HU; round them and save 16-bit integers")
 
 
 def _named(path: Path, sentence: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,13 +113,24 @@ def known_organ(label: str) -> str:
     raise CasesError(f"The organ {label!r} is not known; {hint}")
 
 
-def known_generator(name: str) -> Generator:
-    """Raises CasesError when there is none of that name, or it cannot start."""
-    from synthesis.engine.generators import get_generator
+def known_generator(name: str, checkpoint: str | None = None) -> Generator:
+    """The generator `name` with the weights `checkpoint`: a file, or a name of the registry.
+
+    Raises:
+        CasesError: there is none of that name, or it cannot start.
+    """
+    from synthesis.engine.errors import SynthesisError
+    from synthesis.engine.generators import Weights, get_generator
 
     try:
-        return get_generator(name)
-    except ValueError as error:
+        if checkpoint is None:
+            return get_generator(name)
+        if Path(checkpoint).is_file():
+            return get_generator(name, Weights(Path(checkpoint)))
+        from synthesis.selectors import generator_weights
+
+        return get_generator(name, generator_weights(checkpoint))
+    except (ValueError, SynthesisError) as error:
         raise CasesError(str(error)) from None
 
 

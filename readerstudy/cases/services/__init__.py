@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from .curation import decide, decide_many, undo
+from .foreign import IMPORT, import_synthetic, request_import
 from .real import make_candidates, request_candidates
 from .runs import REAL, SYNTHESIZE, delete_run, run_synthesis, start_run
 
 __all__ = [
+    "IMPORT",
     "REAL",
     "SYNTHESIZE",
     "decide",
     "decide_many",
     "delete_run",
+    "import_synthetic",
     "make_candidates",
     "request_candidates",
+    "request_import",
     "run_synthesis",
     "start_run",
     "undo",

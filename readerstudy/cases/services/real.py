@@ -80,7 +80,7 @@ def make_candidates(
             identity = _identity(volume, mask, number)
             if Candidate.objects.filter(pk=identity).exists() or _known(volume, part):
                 continue
-            organ = _organ_of(part, organs, spacing, mask.label)
+            organ = organ_of(part, organs, spacing, mask.label)
             whole = np.zeros(hu.shape, np.bool_)
             whole[part.cut] = part.mask
             surroundings = organs.get(organ)
@@ -141,7 +141,7 @@ def _known(volume: Volume, part: Component) -> bool:
     return False
 
 
-def _organ_of(
+def organ_of(
     part: Component, organs: dict[str, Array], spacing: tuple[float, float, float], label: str
 ) -> str:
     """The organ that the lesion and its near surroundings overlap most, else the mask's label."""

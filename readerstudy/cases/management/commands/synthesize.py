@@ -37,6 +37,11 @@ class Command(BaseCommand):
         add("--organ-mask", required=True, metavar="FILE[#PART]", help="NIfTI, SEG or RTSTRUCT")
         add("--tumor-mask", metavar="FILE[#PART]", help="real tumors, which are left alone")
         add("--generator", metavar="NAME", help="default: the first of the registry")
+        add(
+            "--checkpoint",
+            metavar="FILE_OR_NAME",
+            help="weights of a learned generator: a file, or a name of the registry",
+        )
         add("--diameter-mm", default="10-30", metavar="LOW-HIGH", help="range in mm (10-30)")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
@@ -68,7 +73,7 @@ class Command(BaseCommand):
             mass_effect=options["mass_effect"],
         )
         check_folder(out)
-        generator = known_generator(wish.generator)
+        generator = known_generator(wish.generator, options["checkpoint"])
         host = read_host(Path(options["ct"]))
         grid, frame = host.data.geometry, host.frame_uid
         organ = read_mask(options["organ_mask"], grid, frame)
