@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+import tomllib
 
 from tests.conftest import ROOT
 
@@ -36,3 +38,35 @@ def environment() -> dict[str, str]:
     import os
 
     return {**os.environ, "DJANGO_SETTINGS_MODULE": "readerstudy.settings"}
+
+
+def test_every_link_in_the_documents_leads_somewhere():
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    links = [
+        (document, target)
+        for document in documents
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text())
+        if not target.startswith(("http://", "https://"))
+    ]
+    broken = [
+        f"{document.name}: {target}"
+        for document, target in links
+        if not (document.parent / target).exists()
+    ]
+    assert links
+    assert broken == []
+
+
+def test_the_version_is_said_once():
+    import readerstudy
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert readerstudy.__version__ == project["version"]
+
+
+def test_every_command_of_the_readme_exists():
+    from django.core.management import get_commands
+
+    commands = set(re.findall(r"dev\.py manage (\w+)", (ROOT / "README.md").read_text()))
+    assert commands
+    assert commands <= set(get_commands())
