@@ -78,6 +78,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "library:mask_delete": (POST, SITE_COORDINATORS),
     "cases:index": (GET, SITE_COORDINATORS),
     "cases:find_real": (POST, SITE_COORDINATORS),
+    "cases:import_synthetic": (GET, SITE_COORDINATORS),
     "cases:new_run": (GET, SITE_COORDINATORS),
     "cases:run": (GET, SITE_COORDINATORS),
     "cases:delete_run": (POST, SITE_COORDINATORS),

@@ -23,6 +23,71 @@ REASONS = [
 ]
 
 
+class ForeignForm(forms.Form):
+    """A volume that another generator made, and the CT it was made from."""
+
+    generator = forms.CharField(
+        label="Generator",
+        max_length=40,
+        help_text="What made it, such as Diffusion 2; results compare generators by this name.",
+        error_messages={"required": "Name the generator that made the volume."},
+    )
+    organ = forms.CharField(
+        label="Organ",
+        max_length=40,
+        required=False,
+        help_text="May stay empty when the original has organ masks in the library.",
+    )
+    volume = forms.ModelChoiceField(
+        queryset=Volume.objects.none(),
+        label="Original in the library",
+        required=False,
+        empty_label="Not there: send the file",
+        error_messages={"invalid_choice": "This volume is gone; reload the page."},
+    )
+    original = forms.FileField(
+        label="Original",
+        required=False,
+        help_text="The CT before: NIfTI, or a DICOM series as zip.",
+        error_messages={"empty": "The file of the original is empty."},
+    )
+    synthetic = forms.FileField(
+        label="Synthetic",
+        help_text="The same CT with the lesion, on the same grid, in whole HU.",
+        error_messages={
+            "required": "Choose the file of the synthetic volume.",
+            "empty": "The file of the synthetic volume is empty.",
+        },
+    )
+    mask = forms.FileField(
+        label="Mask",
+        help_text="The inserted lesion: NIfTI, SEG or RTSTRUCT.",
+        error_messages={
+            "required": "Choose the file of the mask.",
+            "empty": "The file of the mask is empty.",
+        },
+    )
+    clean_outside = forms.BooleanField(
+        label="Remove change outside the mask",
+        required=False,
+        help_text="Keeps only the change in the mask and a soft edge of 2 mm around it.",
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        volumes: Any = self.fields["volume"]
+        volumes.queryset = Volume.objects.order_by("name")
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        sent, chosen = cleaned.get("original"), cleaned.get("volume")
+        if "original" not in self.errors and not sent and not chosen:
+            self.add_error("original", "Choose the original in the library, or send its file.")
+        if sent and chosen:
+            self.add_error("original", "Either choose the original in the library or send it.")
+        return cleaned
+
+
 class RunForm(forms.Form):
     """What a synthesis run is asked for."""
 

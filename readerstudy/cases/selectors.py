@@ -14,6 +14,7 @@ from readerstudy.jobs.models import Job
 from readerstudy.library.models import Mask, Volume
 
 from .models import Candidate, SynthesisRun
+from .services.foreign import IMPORT
 from .services.runs import REAL
 
 Kind, State = Candidate.Kind, Candidate.State
@@ -67,6 +68,11 @@ def active_search() -> Job | None:
     job = Job.objects.filter(kind=REAL).order_by("-created_at").first()
     shown = job is not None and (job.is_active or job.state == Job.State.FAILED)
     return job if shown else None
+
+
+def last_import(user: Any) -> Job | None:
+    """The newest import of a synthetic volume that a person asked for."""
+    return Job.objects.filter(kind=IMPORT, created_by=user).order_by("-created_at").first()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ app_name = "cases"
 urlpatterns = [
     path("", views.index, name="index"),
     path("find-real/", views.find_real, name="find_real"),
+    path("import/", views.import_synthetic, name="import_synthetic"),
     path("runs/new/", views.new_run, name="new_run"),
     path("runs/<uuid:run_id>/", views.run, name="run"),
     path("runs/<uuid:run_id>/delete/", views.delete_run, name="delete_run"),

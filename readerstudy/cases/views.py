@@ -13,16 +13,18 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from readerstudy.accounts.access import coordinator_view
+from readerstudy.errors import UserError
 
 from . import display, selectors, services
 from .access import candidate_or_404, run_or_404
 from .errors import CasesError
-from .forms import REASONS, RunForm
+from .forms import REASONS, ForeignForm, RunForm
 from .models import Candidate
 from .selectors import Filters
 
 PAGE_SIZE = 60
 GALLERY_SIZE = 48
+PARTS = ("original", "synthetic", "mask")
 State = Candidate.State
 
 
@@ -69,6 +71,31 @@ def new_run(request: HttpRequest) -> HttpResponse:
             return redirect("cases:run", run.pk)
     status = 400 if form.is_bound else 200
     return render(request, "cases/run_form.html", {"form": form}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@coordinator_view
+def import_synthetic(request: HttpRequest) -> HttpResponse:
+    """Send a volume that another generator made; a job compares and stores it."""
+    form = ForeignForm(request.POST or None, request.FILES or None)
+    if request.method == "POST" and form.is_valid():
+        asked = form.cleaned_data
+        try:
+            services.request_import(
+                files={part: request.FILES[part] for part in PARTS if part in request.FILES},
+                volume=asked["volume"],
+                generator=asked["generator"],
+                organ=asked["organ"],
+                clean_outside=asked["clean_outside"],
+                actor=request.user,
+            )
+        except UserError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("cases:import_synthetic")
+    context = {"form": form, "job": selectors.last_import(request.user)}
+    status = 400 if form.is_bound else 200
+    return render(request, "cases/import_synthetic.html", context, status=status)
 
 
 @require_safe

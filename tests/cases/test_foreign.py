@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -275,3 +276,108 @@ def test_an_unclipped_volume_is_never_called_clipped():
     assert foreign.clipped_to(original, made) == (None, None)
     with pytest.raises(CasesError, match="clipped below -175 and above 250"):
         foreign.refuse_clipped(original, made.clip(-175, 250), "a.nii.gz")
+
+
+def test_the_names_of_our_own_generators_are_all_refused():
+    from readerstudy.cases.services.foreign import OURS
+    from synthesis.engine.generators import generator_names
+
+    assert set(generator_names()) <= OURS
+
+
+PAGE = "/cases/import/"
+
+
+def sent(made, *parts):
+    return {
+        part: SimpleUploadedFile(f"{part}.nii.gz", made.path(part).read_bytes()) for part in parts
+    }
+
+
+ALL = ("original", "synthetic", "mask")
+
+
+def test_the_page_brings_a_volume_in(noisy, coordinator, client_for, run_jobs, data_dir):
+    client = client_for(coordinator)
+    fields = {"generator": "Diffusion 2", "organ": "Liver", "clean_outside": "on"}
+    response = client.post(PAGE, fields | sent(noisy, *ALL), follow=True)
+    assert response.redirect_chain == [(PAGE, 302)]
+    (job,) = run_jobs()
+    assert job.state == "done", job.error
+    row = Candidate.objects.get()
+    assert (row.organ, row.run.created_by) == ("liver", coordinator)
+    page = client.get(PAGE).content.decode()
+    assert f"/cases/candidates/{row.pk}/" in page
+    assert "outside it by up to 3 HU" in page
+    run = client.get(f"/cases/runs/{row.run_id}/").content.decode()
+    assert "by up to 3 HU; removed" in run
+    assert "Diffusion 2" in client.get("/cases/").content.decode()
+    assert not list((data_dir / "foreign").iterdir())
+
+
+def test_the_page_takes_the_original_from_the_library(made, coordinator, client_for, run_jobs):
+    call_command(
+        "import_ct", str(made.path("original")), "--organ", "liver",
+        "--organ-mask", str(made.path("organ")), stdout=io.StringIO(),
+    )  # fmt: skip
+    fields = {"generator": "GAN 1", "volume": str(Volume.objects.get().pk)}
+    client_for(coordinator).post(PAGE, fields | sent(made, "synthetic", "mask"))
+    run_jobs()
+    assert Candidate.objects.get().organ == "liver"
+
+
+def test_a_job_that_was_killed_after_storing_ends_well(made, coordinator, client_for, run_jobs):
+    fields = {"generator": "GAN 1", "organ": "liver"}
+    for _ in range(2):
+        client_for(coordinator).post(PAGE, fields | sent(made, *ALL))
+        (job,) = run_jobs()
+        assert job.state == "done", job.error
+    assert Candidate.objects.count() == 1
+    assert SynthesisRun.objects.count() == 1
+
+
+def test_a_volume_that_cannot_be_used_fails_with_the_sentence(
+    made, coordinator, client_for, run_jobs, data_dir
+):
+    _wrong(made, "clipped")
+    fields = {"generator": "GAN 1", "organ": "liver"}
+    client_for(coordinator).post(PAGE, fields | sent(made, *ALL))
+    (job,) = run_jobs()
+    assert job.state == "failed"
+    assert "clipped below -90" in job.error
+    assert not Volume.objects.exists()
+    assert not list((data_dir / "foreign").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("fields", "parts", "sentence"),
+    [
+        ({"generator": ""}, ALL, "Name the generator"),
+        ({"generator": "textural"}, ALL, "give what was made elsewhere another name"),
+        ({"generator": "a<b"}, ALL, "may hold letters"),
+        ({"generator": "G", "organ": "9%"}, ALL, "cannot be the name of an organ"),
+        ({"generator": "G"}, ("synthetic", "mask"), "Choose the original in the library"),
+        ({"generator": "G"}, ("original", "mask"), "Choose the file of the synthetic volume"),
+        ({"generator": "G"}, ("original", "synthetic"), "Choose the file of the mask"),
+    ],
+)
+def test_a_form_that_misses_something_says_what(
+    made, coordinator, client_for, data_dir, fields, parts, sentence
+):
+    response = client_for(coordinator).post(PAGE, fields | sent(made, *parts))
+    assert response.status_code == 400
+    assert sentence in response.content.decode()
+    assert not (data_dir / "foreign").exists() or not list((data_dir / "foreign").iterdir())
+
+
+def test_file_names_from_a_browser_cannot_leave_their_folder(made, coordinator, data_dir, db):
+    from readerstudy.cases.services import request_import
+
+    files = sent(made, *ALL)
+    files["mask"].name = "..\\..//\x00e&vil.nii.gz"
+    request_import(
+        files=files, volume=None, generator="G", organ="", clean_outside=False, actor=coordinator
+    )
+    kept = {path.name for path in (data_dir / "foreign").rglob("*") if path.is_file()}
+    assert len(kept) == 3
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz._") for name in kept)

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 IMPORT = "cases.import_synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}")
+#: Names of the engine's registry, written out: the web process does not load the engine.
+OURS = frozenset({"textural", "freetumor"})
 _WHICH_ORGAN = "Name the organ that the lesion is in (--organ): no organ mask tells it."
 _LEFT_BEHIND = timedelta(days=1)
 Tell = Callable[[int, int, str], None]
@@ -60,15 +62,13 @@ def generator_name(text: str) -> str:
     Raises:
         CasesError: it cannot be one, or a generator of this platform has it.
     """
-    from synthesis.engine.generators import generator_names
-
     name = " ".join(text.split())
     if not NAME.fullmatch(name):
         raise CasesError(
             "The name of the generator may hold letters, digits, spaces and . _ + -, at most 40 "
             "characters."
         )
-    if name.lower() in generator_names():
+    if name.lower() in OURS:
         raise CasesError(
             f"{name} is a generator of this platform; give what was made elsewhere another name."
         )
