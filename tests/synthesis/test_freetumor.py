@@ -209,6 +209,46 @@ def test_a_zero_mask_changes_nothing(make):
     assert not painted.feather.any()
 
 
+class Echo(torch.nn.Module):
+    """A network that answers with the CT it was shown: what comes back must lie where it was."""
+
+    def __init__(self):
+        super().__init__()
+        self.unused = torch.nn.Parameter(torch.zeros(1))
+
+    def field(self, hu, mask, noise, organ):
+        return hu
+
+    def forward(self, image):
+        return torch.atanh(image.clamp(0, 0.999)).expand(-1, 3, -1, -1, -1)
+
+
+@pytest.mark.parametrize("spacing", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize("make", [weights.conditional, weights.published])
+def test_the_answer_comes_back_to_where_it_belongs(make, spacing, monkeypatch):
+    flat = lambda rng, shape, mean, sd: np.full(shape, mean, np.float32)  # noqa: E731
+    monkeypatch.setattr("synthesis.engine.generators.freetumor._texture", flat)
+    scan = ball_host(spacing)
+    axes = [np.arange(n) - n / 2 for n in scan.hu.shape]
+    z, y, x = (a * s for a, s in zip(np.meshgrid(*axes, indexing="ij"), spacing[::-1], strict=True))
+    scan = dataclasses.replace(scan, hu=np.rint(1.0 * z - 0.6 * y + 0.8 * x).astype(np.int16))
+    center = tuple(n / 2 + d / s for n, d, s in zip(scan.hu.shape, (6, -9, 8), spacing[::-1]))
+    lesion = rasterize(draw_radius_field(np.random.default_rng(0), 16.0), spacing, center)
+    generator = make()
+    generator = type(generator)(
+        dataclasses.replace(generator.checkpoint, network=Echo()), window=(24, 24, 24)
+    )
+    host = _crop(scan, lesion, generator.context_mm)
+    painted = generator.paint(np.random.default_rng(0), host, lesion, prior_for("liver"), 0.0)
+    solid = painted.feather > 0.5
+    answer = painted.change[solid] / painted.feather[solid]
+    shown = host.hu[solid]
+    if generator.mode == "published":  # -425 HU times texture (0.543) times the windowed CT
+        answer = -175 - answer / 0.543
+    assert np.abs(answer - shown).max() < 3.0
+    assert np.ptp(shown) > 15.0
+
+
 @pytest.mark.parametrize("make", [weights.conditional, weights.published])
 def test_the_networks_see_the_region_around_the_lesion_only(make):
     """A scan changed far away from the lesion gets the same lesion."""

@@ -193,6 +193,12 @@ def test_the_published_gate_is_strictly_above_seven_tenths(n, data):
     assert recipe.gate_of_counts(found, n).accepted == (10 * found > 7 * n)
 
 
+@pytest.mark.parametrize("tens", [1, 7, 100, 12_345, 1_000_000])
+def test_exactly_seven_tenths_is_not_enough(tens):
+    assert not recipe.gate_of_counts(7 * tens, 10 * tens).accepted
+    assert recipe.gate_of_counts(7 * tens + 1, 10 * tens).accepted
+
+
 def test_the_gate_at_its_boundary_and_without_a_lesion():
     label = np.zeros((10, 10, 10), np.uint8)
     predicted = np.zeros_like(label)
