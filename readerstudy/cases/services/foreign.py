@@ -349,7 +349,11 @@ def run_import(params: dict[str, Any], actor: Any, tell: Tell) -> dict[str, Any]
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
-    return {"candidate": str(done.candidate.pk), "change": done.change.sentence()}
+    sentence = done.change.sentence()
+    if done.change.outside:
+        word = "removed" if params["clean_outside"] else "kept"
+        sentence += f" The change outside was {word}."
+    return {"candidate": str(done.candidate.pk), "change": sentence}
 
 
 def _keep(upload: Any, folder: Path) -> None:
