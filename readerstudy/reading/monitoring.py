@@ -8,18 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import median
 
 from django.db.models import Max
+from django.utils import timezone
 
 from readerstudy.trials.models import Assignment, Case, Membership, Trial
 
 from .models import Judgment, Reading
 from .telemetry import FLAGS
 
+JUST_NOW = timedelta(minutes=1)
 STRAIGHT_LINING_FROM = 10
 STRAIGHT_LINING_SHARE = 0.9
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something a coordinator may want to ask a reader about."""
+
+    words: str
+    meaning: str
+    number: int
 
 
 @dataclass
@@ -36,11 +47,11 @@ class Row:
     total: int = 0
     last_active: datetime | None = None
     median_seconds: float | None = None
-    alarms: list[tuple[str, int]] = field(default_factory=list)
+    alarms: list[Alarm] = field(default_factory=list)
 
     @property
-    def share(self) -> float:
-        return self.answered / self.total if self.total else 0.0
+    def just_now(self) -> bool:
+        return self.last_active is not None and timezone.now() - self.last_active < JUST_NOW
 
 
 def rows(trial: Trial) -> list[Row]:
@@ -109,9 +120,11 @@ def _add_quality(trial: Trial, result: dict[int, Row]) -> None:
         if membership_id in times:
             row.median_seconds = median(times[membership_id])
         counted = flags.get(membership_id, Counter())
-        row.alarms = [(FLAGS.get(name, name), number) for name, number in sorted(counted.items())]
+        row.alarms = [
+            Alarm(*FLAGS.get(name, (name, "")), number) for name, number in sorted(counted.items())
+        ]
         if (same := _straight_lining(answers.get(membership_id, Counter()))) is not None:
-            row.alarms.append(("the same answer again and again", same))
+            row.alarms.append(Alarm("the same answer", "Nearly all answers are the same.", same))
 
 
 def _straight_lining(answers: Counter[int]) -> int | None:

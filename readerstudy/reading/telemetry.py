@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+# For each flag of an answer: a few words, and what it means.
 FLAGS = {
-    "clock_absurd": "a client time is negative, not a number, or over a week",
-    "clock_disagrees": "the client was active for longer than the server's interval allows",
-    "fast": "answered after less than two seconds of activity",
-    "few_slices": "less than a tenth of the slices was on the screen",
-    "hidden": "the page was hidden for more than a minute",
-    "frame_errors": "slices failed to load at first",
-    "cut": "the browser's report was too long and was shortened",
+    "clock_absurd": ("broken clock", "A client time is negative, not a number, or over a week."),
+    "clock_disagrees": (
+        "clocks disagree",
+        "The browser reports more activity than the server saw time for.",
+    ),
+    "fast": ("under 2 s", "Answered after less than two seconds of activity."),
+    "few_slices": ("few slices", "Less than a tenth of the slices was on the screen."),
+    "hidden": ("page hidden", "The page was hidden for more than a minute."),
+    "frame_errors": ("slow loading", "Slices failed to load at first."),
+    "cut": ("report cut", "The browser's report was too long and was shortened."),
 }
 
 WEEK_MS = 7 * 24 * 3600 * 1000
