@@ -315,6 +315,58 @@ def test_a_wrong_wish_is_one_sentence_and_leaves_nothing(ball, tmp_path, more, s
     assert not [path for path in tmp_path.iterdir() if path.name != "data"]
 
 
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A generator and a segmentor of fresh weights, as files."""
+    from synthesis.engine.checkpoints import save_checkpoint
+    from synthesis.engine.networks import build_network
+    from tests.synthesis.weights import SMALL_CONDITIONAL, SMALL_SEGMENTOR
+
+    folder = tmp_path_factory.mktemp("weights")
+    for kind, config in (("generator", SMALL_CONDITIONAL), ("segmentor", SMALL_SEGMENTOR)):
+        path = folder / f"{kind}.safetensors"
+        save_checkpoint(path, kind, config, build_network(config, 0).state_dict())
+    return folder
+
+
+def test_a_learned_generator_is_named_with_the_hash_of_its_weights(ball, weights, tmp_path):
+    import hashlib
+
+    file = weights / "generator.safetensors"
+    more = ("--generator", "freetumor", "--checkpoint", file)
+    synthesize(*asked(ball / "series", ball, tmp_path / "out"), *more)
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert manifest["checkpoint_sha256"] == digest
+    assert "torch" in manifest["packages"]
+    ds = pydicom.dcmread(tmp_path / "out" / "01_dicom" / "IM0001.dcm")
+    assert f"weights sha256 {digest}" in ds.DerivationDescription
+
+
+def test_a_segmentor_that_finds_nothing_rejects_all_and_nothing_is_written(ball, weights, tmp_path):
+    more = ("--segmentor", weights / "segmentor.safetensors", "--policy", "paper")
+    said = refused(*asked(ball / "ct.nii.gz", ball, tmp_path / "out"), *more)
+    assert "None of 12 lesions drawn in the liver passed the checks" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_do_not_fit_are_one_sentence(ball, weights, tmp_path, db):
+    out = tmp_path / "out"
+    generator, segmentor = (weights / f"{k}.safetensors" for k in ("generator", "segmentor"))
+    wrong = (
+        (("--generator", "freetumor"), "needs a checkpoint"),
+        (("--generator", "freetumor", "--checkpoint", segmentor), "holds a segmentor, not a"),
+        (("--generator", "freetumor", "--checkpoint", "nobody"), "no generator 'nobody'"),
+        (("--checkpoint", generator), "has no weights"),
+        (("--segmentor", generator), "holds a generator, not a"),
+        (("--policy", "paper"), "needs a segmentor"),
+        (("--generator", "freetumor", "--checkpoint", ball / "ct.nii.gz"), "ct.nii.gz"),
+    )
+    for more, sentence in wrong:
+        assert sentence in refused(*asked(ball / "ct.nii.gz", ball, out), *more)
+        assert not out.exists()
+
+
 def test_a_folder_in_use_is_never_written_to(ball, tmp_path):
     out = tmp_path / "out"
     out.mkdir()

@@ -25,7 +25,7 @@ from readerstudy.storage import atomic_dir
 
 from .hosts import Host
 from .preview import Shown, preview_png
-from .variants import Made, Mask, Variant, Wish, make_variants, why_not
+from .variants import Judge, Made, Mask, Variant, Wish, make_variants, why_not
 
 if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
@@ -51,6 +51,7 @@ def deliver(
     tumor: Mask | None,
     wish: Wish,
     generator: Generator,
+    judge: Judge,
     out: Path,
     *,
     name_sources: bool = True,
@@ -71,7 +72,7 @@ def deliver(
     variants: list[Variant] = []
     try:
         with atomic_dir(out) as folder:
-            for variant in make_variants(host, organ, tumor, wish, generator):
+            for variant in make_variants(host, organ, tumor, wish, generator, judge):
                 files = []
                 if variant.hu is not None:
                     files = _write(folder, variant, host, base, wish, digest, name_sources)
@@ -83,7 +84,7 @@ def deliver(
             if not any(entry["made"] for entry in done):
                 reason = why_not(variants)
                 raise CasesError(reason.reason if reason else "No lesion could be made.")
-            manifest = _manifest(host, digest, wish, generator, done)
+            manifest = _manifest(host, digest, wish, generator, judge, done)
             _write_json(folder / MANIFEST, manifest)
     except SynthesisError as error:
         raise CasesError(str(error)) from None
@@ -243,7 +244,12 @@ def _lesion_entry(made: Made) -> dict[str, Any]:
 
 
 def _manifest(
-    host: Host, digest: str, wish: Wish, generator: Generator, done: list[dict[str, Any]]
+    host: Host,
+    digest: str,
+    wish: Wish,
+    generator: Generator,
+    judge: Judge,
+    done: list[dict[str, Any]],
 ) -> dict[str, Any]:
     made = [entry for entry in done if entry["made"]]
     lesions = [lesion for entry in done for lesion in entry["lesions"]]
@@ -255,6 +261,7 @@ def _manifest(
         "seed": wish.seed,
         "generator": {"name": generator.name, "version": generator.version},
         "checkpoint_sha256": weights,
+        "gate": {"policy": judge.policy, "segmentor_sha256": judge.segmentor_sha256},
         "parameters": {
             "organ": wish.organ,
             "diameter_mm": list(wish.diameter_mm),

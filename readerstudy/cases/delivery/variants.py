@@ -19,6 +19,7 @@ from .hosts import Host
 if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
     from synthesis.engine.pipeline import Prepared
+    from synthesis.engine.quality import Gate
     from synthesis.engine.records import Lesion, NoPlacement, Outcome, Rejected
 
 #: Healthy tissue (mm) kept between two lesions of one variant.
@@ -134,8 +135,45 @@ def known_generator(name: str, checkpoint: str | None = None) -> Generator:
         raise CasesError(str(error)) from None
 
 
+@dataclass(frozen=True)
+class Judge:
+    """What decides on each lesion; ``policy`` is ``measures`` where no segmentor is asked."""
+
+    gate: Gate
+    policy: str = "measures"
+    segmentor_sha256: str | None = None
+
+
+def known_judge(policy: str, segmentor: str | None) -> Judge:
+    """The gate ``policy`` with the weights of ``segmentor``: a file, or a name of the registry.
+
+    Raises:
+        CasesError: the policy is unknown, or the segmentor cannot be used.
+    """
+    from synthesis.engine.errors import SynthesisError
+    from synthesis.engine.quality import judge, make_gate
+
+    if segmentor is None:
+        if policy == "paper":
+            raise CasesError("The policy paper needs a segmentor; give one with --segmentor.")
+        return Judge(judge)
+    try:
+        from synthesis.engine.checkpoints import load_checkpoint
+        from synthesis.engine.segmenters import NetworkSegmenter
+
+        if Path(segmentor).is_file():
+            loaded = load_checkpoint(Path(segmentor), kind="segmentor")
+        else:
+            from synthesis.selectors import load_registered
+
+            loaded = load_registered(segmentor, "segmentor")
+        return Judge(make_gate(policy, NetworkSegmenter(loaded)), policy, loaded.sha256)
+    except (ValueError, SynthesisError) as error:
+        raise CasesError(str(error)) from None
+
+
 def make_variants(
-    host: Host, organ: Mask, tumor: Mask | None, wish: Wish, generator: Generator
+    host: Host, organ: Mask, tumor: Mask | None, wish: Wish, generator: Generator, judge: Judge
 ) -> Iterator[Variant]:
     """Make each variant from the untouched host; the same wish makes the same voxels.
 
@@ -157,7 +195,7 @@ def make_variants(
     except ValueError as error:
         raise CasesError(f"No lesion can be made in this CT: {error}") from None
     for number in range(1, wish.variants + 1):
-        yield _variant(prepared, wish, generator, number)
+        yield _variant(prepared, wish, generator, judge, number)
 
 
 def lesion_seed(seed: int, variant: int, lesion: int) -> int:
@@ -166,7 +204,9 @@ def lesion_seed(seed: int, variant: int, lesion: int) -> int:
     return int(state[0] >> 2)
 
 
-def _variant(prepared: Prepared, wish: Wish, generator: Generator, number: int) -> Variant:
+def _variant(
+    prepared: Prepared, wish: Wish, generator: Generator, judge: Judge, number: int
+) -> Variant:
     from synthesis.engine.pipeline import synthesize
     from synthesis.engine.records import Accepted, LesionSpec
 
@@ -176,7 +216,7 @@ def _variant(prepared: Prepared, wish: Wish, generator: Generator, number: int) 
     made: list[Made] = []
     for index in range(1, wish.count + 1):
         seed = lesion_seed(wish.seed, number, index)
-        outcome = synthesize(prepared, spec, generator, seed)
+        outcome = synthesize(prepared, spec, generator, seed, judge.gate)
         if not isinstance(outcome.verdict, Accepted):
             made.append(Made(seed, outcome, None))
             return Variant(number, tuple(made), None, mask, touched)

@@ -42,6 +42,12 @@ class Command(BaseCommand):
             metavar="FILE_OR_NAME",
             help="weights of a learned generator: a file, or a name of the registry",
         )
+        add(
+            "--segmentor",
+            metavar="FILE_OR_NAME",
+            help="weights of a segmentor that judges each lesion as well",
+        )
+        add("--policy", choices=["default", "paper"], default="default", help="of the segmentor")
         add("--diameter-mm", default="10-30", metavar="LOW-HIGH", help="range in mm (10-30)")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
@@ -58,7 +64,12 @@ class Command(BaseCommand):
         # heavy: nothing of it is needed for --help
         from readerstudy.cases.delivery.files import check_folder, deliver
         from readerstudy.cases.delivery.hosts import read_host, read_mask
-        from readerstudy.cases.delivery.variants import Wish, known_generator, known_organ
+        from readerstudy.cases.delivery.variants import (
+            Wish,
+            known_generator,
+            known_judge,
+            known_organ,
+        )
         from synthesis.engine.generators import generator_names
 
         out = Path(options["out"])
@@ -74,6 +85,7 @@ class Command(BaseCommand):
         )
         check_folder(out)
         generator = known_generator(wish.generator, options["checkpoint"])
+        judge = known_judge(options["policy"], options["segmentor"])
         host = read_host(Path(options["ct"]))
         grid, frame = host.data.geometry, host.frame_uid
         organ = read_mask(options["organ_mask"], grid, frame)
@@ -87,6 +99,7 @@ class Command(BaseCommand):
             tumor,
             wish,
             generator,
+            judge,
             out,
             name_sources=not options["hide_source_uids"],
             tell=self.stdout.write,
