@@ -96,7 +96,7 @@ class ConditionalUNet(nn.Module):
         self.up = nn.ModuleList(ups)
         # The level below is the bias of the head, one for each organ.
         self.head = nn.Conv3d(below, 1, 3, padding=1, bias=False)
-        nn.init.normal_(self.head.weight, std=1e-3)
+        nn.init.normal_(self.head.weight, std=3e-4)
         # Before training each organ starts at its textbook contrast, not at nothing.
         self.level = nn.Embedding(len(config.organs), 1)
         start = [math.atanh(organ.start_hu / organ.bound_hu) for organ in config.organs]
