@@ -138,6 +138,22 @@ def test_resume_on_another_computer_at_the_same_case_with_the_draft(desk, reader
     assert elsewhere["draft"] == {"rating": 5, "comment": "edge"}
 
 
+def test_S11_no_text_of_the_protocol_becomes_markup(reader, client_for):
+    evil = "</script><script>alert(1)</script>\"'><img src=x>"
+    world = build([reader], practice=0, main=1, question=evil)
+    wording = world.trial.active_protocol.document["wording"]
+    set_protocol(world.trial, question=evil, wording=dict.fromkeys(wording, evil))
+    client = client_for(reader)
+    pages = [client.get(f"/read/liver/{name}/").content for name in ("instructions", "consent")]
+    desk = Desk(client)
+    desk.consent()
+    desk.draft(desk.worklist()["current"]["token"], {"comment": evil})
+    pages += [client.get("/read/liver/case/").content, client.get("/").content]
+    for page in pages:
+        assert b"<script>alert" not in page and b"<img src=x" not in page
+    assert b"\\u003Cscript\\u003Ealert" in pages[2]
+
+
 def test_a_trial_without_practice_starts_with_the_main_cases(reader, client_for):
     build([reader], practice=0, main=2)
     desk = Desk(client_for(reader))

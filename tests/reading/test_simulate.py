@@ -137,3 +137,24 @@ def test_a_robot_says_what_the_server_refused(road):
     robot = Robot(road.url)
     with pytest.raises(RobotError, match="could not sign in"):
         robot.sign_in("nobody@example.org", "wrong password 1")
+
+
+ORDER = """
+from readerstudy.accounts.models import User
+from readerstudy.accounts.services import create_user
+from readerstudy.reading.selectors import unanswered
+from readerstudy.trials.models import Membership
+from tests.reading.world import build
+if not User.objects.filter(email="t9@example.org").exists():
+    build([create_user("t9@example.org", password="correct horse 9")], slug="order")
+member = Membership.objects.get(user__email="t9@example.org")
+print(json.dumps([a.token for a in unanswered(member)]))
+"""
+
+
+def test_T9_another_process_with_another_hash_seed_has_the_same_order(site, monkeypatch):
+    orders = []
+    for seed in ("1", "2", "random"):
+        monkeypatch.setitem(site.environment, "PYTHONHASHSEED", seed)
+        orders.append(site.python(ORDER))
+    assert len(orders[0]) == 6 and orders[0] == orders[1] == orders[2]
