@@ -38,13 +38,21 @@ from synthesis.engine.training.run import (
     Say,
     card_notes,
     describe,
+    keep_config,
     load_pool,
     open_folder,
 )
 from synthesis.engine.training.segmentor import train_segmentor
 from synthesis.engine.training.state import Trained, fingerprint, load_state, save_state
 from synthesis.engine.training.statistics import LesionStatistics, lesion_statistics
-from synthesis.engine.training.team import Team, Updater, autocast, set_trainable, to_device
+from synthesis.engine.training.team import (
+    Team,
+    Updater,
+    autocast,
+    check_precision,
+    set_trainable,
+    to_device,
+)
 from synthesis.engine.training.volumes import Pool
 
 #: The first change of an untrained generator stays within this share of its bound.
@@ -270,6 +278,7 @@ def train_generator(
         SynthesisError: bad data, no segmentor, a folder in use, or nothing to resume.
     """
     stage = config.generator
+    check_precision(stage.precision, team.device)
     path = _segmentor_path(config)
     if not path.is_file() and stage.segmentor_first and not stage.segmentor:
         begun = (config.folder / SEGMENTOR / STATE).is_file()
@@ -289,6 +298,7 @@ def train_generator(
     trainer = GeneratorTrainer(config, critic, statistics, team)
     print_ = fingerprint(config, GENERATOR, team.world)
     start = load_state(folder / STATE, trainer.trained, print_) if resume else 0
+    keep_config(config, folder, team)
     _loop(trainer, pool, folder, start, print_, say)
     scores = review.validate(trainer, pool) if team.leads else {}
     return Result(folder / "generator.safetensors", scores, stage.steps)

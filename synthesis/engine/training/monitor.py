@@ -76,7 +76,7 @@ class Monitor:
 
     def note(self, done: int, values: Mapping[str, float]) -> None:
         """Log numbers without telling them."""
-        if not self._active:
+        if not self._active or not values:
             return
         with self._path.open("a", encoding="utf-8") as log:
             log.write(json.dumps({"step": done, **{k: float(v) for k, v in values.items()}}) + "\n")
@@ -99,10 +99,10 @@ class Monitor:
 
 
 def _left(seconds: float) -> str:
-    if seconds < 1:
+    if seconds <= 0:
         return "done"
     if seconds < 90:
-        return f"{seconds:.0f} s left"
+        return f"{max(seconds, 1):.0f} s left"
     if seconds < 5400:
         return f"{seconds / 60:.0f} min left"
     return f"{seconds / 3600:.1f} h left"

@@ -45,10 +45,14 @@ def open_folder(config: TrainingConfig, stage: str, *, resume: bool, team: Team)
             f"{folder} already holds a run; add --resume to go on with it, or choose another "
             "folder with --set out=DIR."
         )
+    return folder
+
+
+def keep_config(config: TrainingConfig, folder: Path, team: Team) -> None:
+    """Write the whole configuration beside the results, once nothing else can be wrong."""
     team.wait()
     if team.leads:
         write_beside(folder / "config.yaml", to_yaml(config).encode())
-    return folder
 
 
 def load_pool(config: TrainingConfig, team: Team, say: Say) -> Pool:

@@ -44,11 +44,12 @@ from synthesis.engine.training.run import (
     Say,
     card_notes,
     describe,
+    keep_config,
     load_pool,
     open_folder,
 )
 from synthesis.engine.training.state import Trained, fingerprint, load_state, save_state
-from synthesis.engine.training.team import Team, Updater, autocast, to_device
+from synthesis.engine.training.team import Team, Updater, autocast, check_precision, to_device
 from synthesis.engine.training.volumes import Pool
 
 _SAMPLES = 4
@@ -140,11 +141,13 @@ def train_segmentor(
         SynthesisError: bad data, a folder in use, or nothing to resume.
     """
     stage = config.segmentor
+    check_precision(stage.precision, team.device)
     folder = open_folder(config, SEGMENTOR, resume=resume, team=team)
     pool = load_pool(config, team, say)
     trainer = SegmentorTrainer(config, team)
     print_ = fingerprint(config, SEGMENTOR, team.world)
     start = load_state(folder / STATE, trainer.trained, print_) if resume else 0
+    keep_config(config, folder, team)
     schedule = Schedule(
         pool.labelled, (), repeats=1, lesion_share=stage.lesion_share, seed=config.seed
     )

@@ -119,17 +119,17 @@ def choose_device(name: str, local_rank: int | None = None) -> torch.device:
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """The context in which networks compute.
-
-    Raises:
-        SynthesisError: fp16 without a GPU.
-    """
+    """The context in which networks compute."""
     if precision == "fp32":
         return nullcontext()
-    if precision == "fp16" and device.type != "cuda":
-        raise SynthesisError("fp16 needs a GPU; set precision: bf16 or fp32.")
     kind = torch.bfloat16 if precision == "bf16" else torch.float16
     return torch.autocast(device.type, dtype=kind)
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raises SynthesisError for fp16 without a GPU."""
+    if precision == "fp16" and device.type != "cuda":
+        raise SynthesisError("fp16 needs a GPU; set precision: bf16 or fp32.")
 
 
 class Updater:
