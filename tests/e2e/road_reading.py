@@ -107,7 +107,9 @@ def read_as_alice(
     assert alice.watch.complaints == []
     alice.close()
     elsewhere = readers(ALICE)
-    elsewhere.sign_in()
+    elsewhere.page.goto(f"{site.url}/accounts/login/")
+    album.take(elsewhere.page, "sign-in")
+    elsewhere.fill_sign_in()
     album.take(elsewhere.page, "reader-home-in-the-middle")
     elsewhere.page.get_by_role("link", name="Go on reading").focus()
     elsewhere.press("Enter")
@@ -116,6 +118,7 @@ def read_as_alice(
     for number in range(4, EACH):
         look_closely(elsewhere, slots[number], ct, checked, album)
         elsewhere.answer(ratings[number])
+        rest(elsewhere, album)
     assert checked == {"real", "synthetic"}
     elsewhere.page.wait_for_url("**/done/")
     album.take(elsewhere.page, "reading-done")
@@ -128,6 +131,7 @@ def read_as_bob(bob: Reader, slots: list[Any], ct: Path) -> None:
     for number in range(1, EACH):
         look_closely(bob, slots[number], ct, checked)
         bob.answer(RATINGS[BOB][number])
+        rest(bob)
     assert checked == {"real", "synthetic"}
     bob.page.wait_for_url("**/done/")
 
@@ -144,6 +148,24 @@ def begin(reader: Reader, rating: int, album: Album | None = None) -> None:
         album.take(reader.page, "reading-practice-done")
     reader.press("Enter")
     reader.page.wait_for_url("**/case/")
+
+
+def rest(reader: Reader, album: Album | None = None) -> None:
+    """Through the break that the protocol proposes after some cases, if it is due."""
+    if not reader.page.url.endswith("/break/"):
+        return
+    if album:
+        album.take(reader.page, "reading-break")
+    reader.page.get_by_role("button", name="Go on reading").focus()
+    reader.press("Enter")
+    reader.page.wait_for_url("**/case/")
+
+
+def finds(reader: Reader, text: str, album: Album, name: str) -> None:
+    """What a reader is told who comes while nothing can be read."""
+    reader.page.goto(f"{reader.site.url}/read/{SLUG}/")
+    expect(reader.page.get_by_role("heading", name=text)).to_be_visible()
+    album.take(reader.page, name)
 
 
 def look_closely(

@@ -23,6 +23,7 @@ from tests.e2e.road_reading import (
     COUNTED,
     EACH,
     SLUG,
+    finds,
     join,
     plan_of,
     read_as_alice,
@@ -103,12 +104,19 @@ def test_the_whole_road_on_real_ct(carol, readers, road_site, shared_ct):
 
     alice = read_as_alice(alice, plan[ALICE], carol.album, readers, shared_ct)
     middle_of_the_trial(carol)
+    carol.step("Pause", "Pause", reason="The workstation is moved")
+    finds(bob, "The trial is paused", carol.album, "reading-trial-paused")
+    carol.step("Resume", "Resume")
     read_as_bob(bob, plan[BOB], shared_ct)
 
+    carol.step("Close …", "Close for good")
+    carol.look("trial-closed")
+    finds(bob, "The trial is closed", carol.album, "reading-trial-closed")
     unblind(carol)
     bundle = results(carol)
     check_bundle(bundle, plan)
     check_nothing_lost(road_site)
+    own_pages(carol)
     for person in (carol, alice, bob):
         assert person.watch.complaints == []
 
@@ -216,6 +224,7 @@ def protocol_file(folder: Path) -> Path:
         "positive_class": "synthetic",
         "practice": {"real": 1, "synthetic": 0},
         "repeats": {"count": 1, "minimum_gap": 3},
+        "sessions": {"cases_per_session": 6, "break_minutes": 5, "minutes_per_case": 3.0},
         "design": {
             "size_bands": [{"name": "all", "from_mm": 0, "to_mm": 200}],
             "strata": [
@@ -298,8 +307,6 @@ def middle_of_the_trial(carol: Coordinator) -> None:
 
 
 def unblind(carol: Coordinator) -> None:
-    carol.step("Close …", "Close for good")
-    carol.look("trial-closed")
     carol.step(
         "Unblind …", "Unblind",
         reason="All readers have finished", address_of_the_trial=SLUG, your_password=PASSWORD,
@@ -345,3 +352,19 @@ def download(carol: Coordinator, link: Any) -> Path:
     path = carol.site.data_dir / info.value.suggested_filename
     info.value.save_as(path)
     return path
+
+
+def own_pages(carol: Coordinator) -> None:
+    """The pages about oneself, from the menu under one's name; and an address that is none."""
+    for name in ("Profile", "Password", "Second factor", "Sign-ins"):
+        carol.page.locator("header .menu summary").click()
+        carol.page.locator(".menu-items").get_by_role("link", name=name).click()
+        expect(carol.page.locator("main h1:visible")).not_to_be_empty()
+        carol.look(f"own-{name.lower().replace(' ', '-')}")
+    carol.go("Home")
+    carol.look("home")
+    assert carol.watch.complaints == []
+    carol.page.goto("/trials/there-is-none/")
+    expect(carol.page.locator("main h1:visible")).not_to_be_empty()
+    carol.look("not-found")
+    carol.watch.complaints.clear()
