@@ -38,7 +38,8 @@ DIAMETER_MM = (10.0, 28.0)
 
 
 def demo_exists() -> bool:
-    return Trial.objects.filter(slug=SLUG).exists()
+    """Whether there is a whole demo trial: one still in draft was interrupted."""
+    return Trial.objects.filter(slug=SLUG).exclude(state=Trial.State.DRAFT).exists()
 
 
 def seed(say: Say, folder: Path | None = None) -> Trial:
@@ -230,17 +231,27 @@ def _trial(actor: User, say: Say, *, matrix: int) -> Trial:
     from readerstudy.trials.services import choose_cases, create_trial
 
     protocol = demo_protocol(lesions(), matrix)
+    drafts = Trial.objects.filter(slug=SLUG, state=Trial.State.DRAFT)
+    if unfinished := drafts.filter(title=protocol["title"]).first():
+        _remove(unfinished)
     trial = create_trial(
         title=protocol["title"], slug=SLUG, seed=SEED, actor=actor, protocol=protocol
     )
     draw = choose_cases(trial, actor=actor)
     if draw.missing:
-        trial.delete()
+        _remove(trial)
         raise UserError(f"The demo trial cannot be filled: {draw.missing[0]}")
     say("Images of the cases")
     prepare(trial, actor=actor)
     trial.refresh_from_db()
     return trial
+
+
+def _remove(trial: Trial) -> None:
+    # The trial points to its protocol and the protocol to its trial: let go of one first.
+    Trial.objects.filter(pk=trial.pk, state=Trial.State.DRAFT).update(active_protocol=None)
+    trial.refresh_from_db()
+    trial.delete()
 
 
 def demo_protocol(stock: Sequence[Lesion], matrix: int) -> dict[str, Any]:
