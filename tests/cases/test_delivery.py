@@ -123,12 +123,35 @@ def test_every_voxel_outside_the_soft_edge_is_bit_identical_in_three_readers(bal
         assert not changed[far].any()
 
 
-def test_two_lesions_of_one_variant_do_not_touch(made):
+def test_lesions_of_one_variant_keep_apart():
+    """In a ball with little room, where a careless second lesion would hit the first."""
     from scipy import ndimage
 
-    mask = voxels(made[0] / "01_mask.nii.gz") == 1
-    _, count = ndimage.label(mask, np.ones((3, 3, 3)))
-    assert count == 2
+    from readerstudy.cases.delivery.hosts import Host
+    from readerstudy.cases.delivery.variants import Judge, Wish, known_generator, make_variants
+    from readerstudy.library.imaging.geometry import Geometry, VolumeData
+    from synthesis.engine.quality import judge
+
+    scan = ball_host((1.5, 1.5, 3.0))
+    host = Host(VolumeData(scan.hu, Geometry(scan.hu.shape, scan.spacing, (0.0, 0.0, 0.0))), "x")
+    wish = Wish("liver", "textural", (12.0, 16.0), 2, 6, 3, 0.0)
+    textural = known_generator("textural")
+    made = list(make_variants(host, scan.organ_mask, None, wish, textural, Judge(judge)))
+    assert sum(variant.hu is not None for variant in made) >= 4
+    for variant in made:
+        if variant.hu is None:
+            continue
+        parts = []
+        for lesion in (item.lesion for item in variant.lesions):
+            part = np.zeros(scan.hu.shape, bool)
+            part[lesion.box.slices] = lesion.feather > 0
+            parts.append(part)
+        gap = ndimage.distance_transform_edt(~parts[0], sampling=(3.0, 1.5, 1.5))
+        assert gap[parts[1]].min() > 0
+        mask = np.zeros(scan.hu.shape, bool)
+        cut = variant.lesions[1].lesion.box.slices
+        mask[cut] = variant.lesions[1].lesion.mask
+        assert gap[mask].min() >= 4.0
 
 
 def test_nothing_identifying_is_copied(ball, made):
