@@ -25,8 +25,8 @@ def text(value: Any) -> str:
 
 
 def share(value: Any) -> str:
-    """Three decimals; a share is shown within 0 and 1."""
-    return MISSING if value is None else f"{value:.3f}".replace("-", "−")
+    """Three decimals with a true minus sign, which zero never has."""
+    return MISSING if value is None else f"{value:z.3f}".replace("-", "−")
 
 
 def seconds(value: Any) -> str:
@@ -59,7 +59,7 @@ def open_bounds(value: Any) -> str:
     """An interval of a statistic without natural ends."""
     if value is None:
         return MISSING
-    return f"{value[0]:.3f} to {value[1]:.3f}".replace("-", "−")
+    return f"{value[0]:z.3f} to {value[1]:z.3f}".replace("-", "−")
 
 
 @dataclass(frozen=True)

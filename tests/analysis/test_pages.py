@@ -296,3 +296,10 @@ def _without_token(page: str) -> str:
     import re
 
     return re.sub(r'(csrfmiddlewaretoken" value|X-CSRFToken": )[^>]+', "", page)
+
+
+def test_zero_has_no_minus_sign() -> None:
+    from readerstudy.analysis import tables
+
+    assert tables.share(-1e-17) == "0.000" and tables.share(-0.25) == "−0.250"
+    assert tables.open_bounds((-1e-9, 1.5)) == "0.000 to 1.500"
