@@ -44,13 +44,13 @@ def test_an_interrupted_start_is_taken_up_and_nothing_doubles(
     assert arms["real"] == arms["synthetic"] > 0
 
 
-def test_a_folder_without_two_arms_is_one_sentence(tmp_path: Path) -> None:
+def test_a_folder_without_ct_is_one_sentence(tmp_path: Path) -> None:
     from readerstudy.trials.models import Trial
 
     folder = tmp_path / "ct" / "volume"
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("no images here")
-    with pytest.raises(UserError, match="at least one real and one synthetic lesion"):
+    with pytest.raises(UserError, match="No CT volume was found"):
         seeding.seed(ignore, folder.parent)
     assert not Trial.objects.exists()
 
