@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -396,9 +396,3 @@ def _browser_notes(found: dict[str, Any]) -> list[str]:
         "First image: median of three fresh browsers. Next case: median of "
         f"{len(found['swaps'])}. Scrolling: one slice per display frame for three seconds.",
     ]
-
-
-BENCHMARKS: dict[str, Callable[[], Section]] = {
-    "answers": answer_benchmark,
-    "browser": browser_benchmark,
-}
