@@ -31,7 +31,7 @@ class TrainingCommand(Command):
         )
         parser.add_argument(
             "--set",
-            dest="settings",
+            dest="changes",
             action="append",
             default=[],
             metavar="KEY=VALUE",
@@ -74,7 +74,7 @@ class TrainingCommand(Command):
 
         file, preset = options["config"], options["preset"]
         document = read_yaml(file) if file is not None else read_preset(preset)
-        document = with_settings(document, options["settings"])
+        document = with_settings(document, options["changes"])
         if not document.get("out"):
             name = re.sub(r"[^\w.-]+", "-", file.stem if file is not None else preset)
             document["out"] = str(Path(settings.DATA_DIR) / "training" / name)

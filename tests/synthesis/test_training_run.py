@@ -392,7 +392,7 @@ def test_a_run_killed_with_SIGKILL_resumes_to_the_same_file(folder, unbroken, tm
         assert process.poll() is None, process.stdout.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     process.stdout.close()
     ended(launch(tmp_path, killed, "--resume"))
     made["out"] = str(tmp_path / "whole")
