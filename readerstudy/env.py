@@ -55,7 +55,7 @@ def database(url: str, data_dir: Path) -> dict[str, Any]:
         return {
             "ENGINE": "django.db.backends.sqlite3",
             "NAME": data_dir / "db.sqlite3",
-            # The last connection to close writes the whole WAL back: that must not be every request.
+            # The last connection to close writes the whole WAL back: not at every request.
             "CONN_MAX_AGE": 60,
             # A file in tests too: shared in-memory databases lock differently.
             "TEST": {"NAME": data_dir / "test.sqlite3"},
