@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from allauth.account.utils import perform_login
 from django.contrib import messages
-from django.contrib.auth import login
 from django.contrib.auth.decorators import login_not_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from readerstudy.errors import UserError
@@ -27,8 +28,9 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
         except UserError as error:
             form.add_error("password1", str(error))
         else:
-            login(request, user, backend="allauth.account.auth_backends.AuthenticationBackend")
-            return redirect("home")
+            # Allauth's own way in: listed, logged, and an account with a second factor is asked.
+            response: HttpResponse = perform_login(request, user, redirect_url=reverse("home"))
+            return response
     context = {"form": form, "email": opened.user.email}
     return render(request, "accounts/invitation.html", context)
 

@@ -81,6 +81,26 @@ def test_S2_an_invitation_opens_once_and_is_stored_hashed(coordinator):
         accept_invitation(token, PASSWORD)
 
 
+def test_the_sign_in_by_an_invitation_is_listed_and_logged(coordinator):
+    user = create_user("new@example.org", actor=coordinator)
+    client = Client(HTTP_USER_AGENT="Firefox on the reading room's workstation")
+    url = reverse("accounts:invitation", args=[invite(user, actor=coordinator)])
+    client.post(url, {"password1": PASSWORD, "password2": PASSWORD})
+    assert b"Firefox" in client.get(reverse("usersessions_list")).content
+    assert AuditEvent.objects.filter(action="accounts.signed_in", actor=user).count() == 1
+
+
+def test_S3_a_link_for_a_lost_password_does_not_go_round_the_second_factor(reader):
+    from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+
+    TOTP.activate(reader, generate_totp_secret())
+    client = Client()
+    url = reverse("accounts:invitation", args=[invite(reader, actor=None)])
+    asked = client.post(url, {"password1": PASSWORD, "password2": PASSWORD})
+    assert asked["Location"] == reverse("mfa_authenticate")
+    assert client.get(PAGE)["Location"].startswith(LOGIN)
+
+
 def test_S2_an_expired_or_replaced_invitation_is_not_found(coordinator):
     user = create_user("new@example.org", actor=coordinator)
     first, second = invite(user, actor=coordinator), invite(user, actor=coordinator)
