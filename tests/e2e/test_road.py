@@ -360,6 +360,8 @@ def own_pages(carol: Coordinator) -> None:
         carol.page.locator("header .menu summary").click()
         carol.page.locator(".menu-items").get_by_role("link", name=name).click()
         expect(carol.page.locator("main h1:visible")).not_to_be_empty()
+        if name == "Sign-ins":
+            expect(carol.page.locator("main tbody tr")).to_have_count(1)
         carol.look(f"own-{name.lower().replace(' ', '-')}")
     carol.go("Home")
     carol.look("home")
