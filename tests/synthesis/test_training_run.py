@@ -430,10 +430,15 @@ def test_the_smoke_preset_lowers_the_losses(tmp_path, capsys):
     begun = time.monotonic()
     call_command("train_generator", "--preset", "smoke", "--set", f"out={tmp_path}")
     assert time.monotonic() - begun < 180
-    for stage in ("segmentor", "generator"):
-        log = (tmp_path / stage / "log.jsonl").read_text().splitlines()
-        losses = [row["loss"] for row in map(json.loads, log) if "loss" in row]
-        assert losses[-1] < losses[0], (stage, losses)
+    logs = {
+        stage: [json.loads(x) for x in (tmp_path / stage / "log.jsonl").read_text().splitlines()]
+        for stage in ("segmentor", "generator")
+    }
+    losses = [row["loss"] for row in logs["segmentor"] if "loss" in row]
+    assert losses[-1] < 0.7 * losses[0]
+    # The losses of the generator are those of other crops each time; held-out ones stay the same.
+    first, last = (logs["generator"][k]["recognition loss"] for k in (0, -1))
+    assert last < 0.7 * first
 
 
 def test_a_preset_without_data_says_what_to_add(tmp_path):

@@ -354,6 +354,8 @@ def _loop(
         tensorboard=config.tensorboard,
     )
     scores: dict[str, float] = {}
+    if start == 0 and team.leads:
+        watch.note(0, review.validate(trainer, pool))
     for number in range(start, stage.steps):
         values = trainer.step(number, [next(batches) for _ in range(stage.accumulate)])
         done, last = number + 1, number + 1 == stage.steps

@@ -14,6 +14,7 @@ from synthesis.engine.networks.segmentors import windowed
 from synthesis.engine.training import monitor as look
 from synthesis.engine.training.crops import VALIDATION, Item, Schedule
 from synthesis.engine.training.hosts import HostCrops
+from synthesis.engine.training.losses import Counts, recognition_loss
 from synthesis.engine.training.statistics import lesion_quantiles
 from synthesis.engine.training.team import autocast, to_device
 from synthesis.engine.training.volumes import QUANTILES, Pool
@@ -60,11 +61,12 @@ def _painted_hosts(
 
 
 def validate(trainer: GeneratorTrainer, pool: Pool) -> dict[str, float]:
-    """Share of lesions that pass the published gate, mean contrast, and share like real ones."""
+    """Of held-out crops: mean recognition loss (lower is better), share of lesions that pass the
+    published gate, mean contrast, and share of contrasts like real ones."""
     if not pool.validation or not trainer.stage.validation_crops:
         return {}
     made = passed = like = 0
-    contrast = 0.0
+    contrast = unseen = 0.0
     for item, image in _painted_hosts(trainer, pool, trainer.stage.validation_crops):
         if not bool(item["has"][0]):
             continue
@@ -72,6 +74,9 @@ def validate(trainer: GeneratorTrainer, pool: Pool) -> dict[str, float]:
         hard = item["hard"][0, 0]
         with torch.no_grad():
             seen = trainer.critic.network(windowed(image, trainer.critic.windows))
+        counts = Counts.from_tensor(Counts.of([item]))
+        rule = trainer.stage.loss
+        unseen += float(recognition_loss(seen, item, trainer.critic.tumors, counts, rule))
         called = seen[0].argmax(dim=0)
         tumors = torch.tensor(trainer.critic.tumors, device=called.device)
         passed += float(torch.isin(called, tumors)[hard].float().mean()) > _GATE
@@ -83,6 +88,7 @@ def validate(trainer: GeneratorTrainer, pool: Pool) -> dict[str, float]:
     if not made:
         return {}
     return {
+        "recognition loss": unseen / made,
         "passed the gate": passed / made,
         "mean contrast HU": contrast / made,
         "contrast like real lesions": like / made,
