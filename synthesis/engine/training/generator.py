@@ -299,8 +299,7 @@ def train_generator(
     print_ = fingerprint(config, GENERATOR, team.world)
     start = load_state(folder / STATE, trainer.trained, print_) if resume else 0
     keep_config(config, folder, team)
-    _loop(trainer, pool, folder, start, print_, say)
-    scores = review.validate(trainer, pool) if team.leads else {}
+    scores = _loop(trainer, pool, folder, start, print_, say)
     return Result(folder / "generator.safetensors", scores, stage.steps)
 
 
@@ -322,7 +321,7 @@ def host_crops(config: TrainingConfig, pool: Pool, statistics: list[LesionStatis
 
 def _loop(
     trainer: GeneratorTrainer, pool: Pool, folder: Path, start: int, print_: str, say: Say
-) -> None:
+) -> dict[str, float]:
     config, stage, team = trainer.config, trainer.stage, trainer.team
     per_step = team.world * stage.accumulate * stage.batch
     with_procedural = stage.loss.procedural > 0
@@ -372,6 +371,7 @@ def _loop(
             review.save_samples(trainer, pool, folder / "samples" / f"{done:07d}.png")
     watch.close()
     team.wait()
+    return scores
 
 
 def _due(done: int, every: int) -> bool:
