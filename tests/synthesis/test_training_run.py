@@ -382,7 +382,7 @@ def write_config(path, made):
 
 @pytest.mark.slow
 def test_a_run_killed_with_SIGKILL_resumes_to_the_same_file(folder, unbroken, tmp_path):
-    made = document(folder, tmp_path / "run", steps=40)
+    made = document(folder, tmp_path / "run", steps=16)
     made["generator"]["segmentor"] = str(folder / "unbroken/segmentor/segmentor.safetensors")
     killed = write_config(tmp_path / "killed.yaml", made)
     process = launch(tmp_path, killed)
@@ -408,27 +408,26 @@ def test_a_run_killed_with_SIGKILL_resumes_to_the_same_file(folder, unbroken, tm
 def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
     folder, unbroken, tmp_path
 ):
+    """Both stages, the second on what the first made."""
     curves = {}
-    for stage, command in (("segmentor", "train_segmentor"), ("generator", "train_generator")):
-        for processes, batch in ((1, 4), (2, 2)):
-            made = document(folder, tmp_path / f"{stage}{processes}", batch=batch, steps=6)
-            made["segmentor"] |= {"batch": batch, "steps": 6}
-            made["generator"]["segmentor"] = str(
-                folder / "unbroken/segmentor/segmentor.safetensors"
-            )
-            file = write_config(tmp_path / f"{stage}{processes}.yaml", made)
-            ended(launch(tmp_path, file, processes=processes, command=command))
-            log = tmp_path / f"{stage}{processes}" / stage / "log.jsonl"
-            rows = [json.loads(line) for line in log.read_text().splitlines()]
+    for processes, batch in ((1, 4), (2, 2)):
+        made = document(folder, tmp_path / f"by{processes}", batch=batch)
+        made["segmentor"]["batch"] = batch
+        ended(launch(tmp_path, write_config(tmp_path / "x.yaml", made), processes=processes))
+        for stage in ("segmentor", "generator"):
+            log = (tmp_path / f"by{processes}" / stage / "log.jsonl").read_text()
+            rows = map(json.loads, log.splitlines())
             curves[stage, processes] = [row["loss"] for row in rows if "loss" in row]
-        assert len(curves[stage, 1]) == 6
+    for stage, steps in (("segmentor", 4), ("generator", 6)):
+        assert len(curves[stage, 1]) == steps
         assert curves[stage, 2] == pytest.approx(curves[stage, 1], rel=1e-3)
 
 
 @pytest.mark.slow
 def test_the_smoke_preset_lowers_the_losses(tmp_path, capsys):
     begun = time.monotonic()
-    call_command("train_generator", "--preset", "smoke", "--set", f"out={tmp_path}")
+    shorter = ["--set", "segmentor.steps=200", "--set", "generator.steps=75"]
+    call_command("train_generator", "--preset", "smoke", "--set", f"out={tmp_path}", *shorter)
     assert time.monotonic() - begun < 180
     logs = {
         stage: [json.loads(x) for x in (tmp_path / stage / "log.jsonl").read_text().splitlines()]
