@@ -49,6 +49,7 @@ def test_a_configuration_written_reads_back_to_the_same(tmp_path):
         ({"data": {"organs": [{"nam": "x"}]}}, "did you mean 'data.organs.name'?"),
         ({"ema": 0.9}, "did you mean 'generator.ema'?"),
         ({"data": {"crop": [60, 64, 64]}}, "every side of data.crop must be a multiple of 16"),
+        ({"data": {"crop": [16, 16, 16]}}, "some side of data.crop must be larger than 16"),
         ({"data": {"crop": "big"}}, "data.crop: "),
         ({"seed": -1}, "seed: "),
         ({"data": {"organs": [{"name": "thyroid"}]}}, "contrast_hu must be given"),

@@ -321,6 +321,14 @@ def test_stage_1_learns_one_batch_by_heart_and_the_rate_follows_its_plan(folder,
     assert rates == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0], abs=1e-9)
 
 
+def test_a_training_that_breaks_down_says_so_and_keeps_the_last_good_file(folder, tmp_path):
+    made = document(folder, tmp_path)
+    made["segmentor"] |= {"lr": 1e20, "warmup": 0, "checkpoint_every": 100}
+    with pytest.raises(SynthesisError, match=r"broke down at step \d .*; lower segmentor\.lr"):
+        train_segmentor(parse_config(made), team=ALONE, say=quiet)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_samples_and_progress_can_be_looked_at(folder, unbroken, tmp_path):
     from PIL import Image
 

@@ -333,6 +333,11 @@ class TrainingConfig(Section):
                 raise ValueError(
                     f"every side of data.crop must be a multiple of {multiple} for the {stage}"
                 )
+            # Networks normalize over space: their coarsest level needs more than one voxel.
+            if max(self.data.crop) == multiple:
+                raise ValueError(
+                    f"some side of data.crop must be larger than {multiple} for the {stage}"
+                )
         if self.generator.discriminator == "published" and len(self.data.windows) > 1:
             raise ValueError("the published discriminator sees one window; give all organs one")
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 import uuid
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from synthesis.engine.arrays import Field, MaskArray
+from synthesis.engine.errors import SynthesisError
 from synthesis.engine.training.team import Team
 
 _BAR = 20
@@ -63,7 +65,17 @@ class Monitor:
         write_beside(self._path, "".join(f"{line}\n" for line in lines).encode())
 
     def step(self, done: int, values: Mapping[str, float]) -> None:
-        """Take the numbers of step ``done`` (counted from 1); every so often tell their mean."""
+        """Take the numbers of step ``done`` (counted from 1); every so often tell their mean.
+
+        Raises:
+            SynthesisError: a number is not finite: the training has broken down.
+        """
+        broken = [name for name, value in values.items() if not math.isfinite(value)]
+        if broken:
+            raise SynthesisError(
+                f"The training broke down at step {done} ({broken[0]} is not a number); lower "
+                f"{self._stage}.lr or set {self._stage}.precision=fp32, and start anew."
+            )
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
