@@ -130,6 +130,8 @@ def test_it_starts_is_used_survives_kills_stops_and_goes_on(
     assert before["trials_case"] >= 20
 
     for name, title in (("worker", "worker"), ("web", "web server")):
+        assert f"The {title} stopped" not in demo.said, demo.said
+        assert eventually(lambda n=name: len(demo.children(n)) == 1), demo.said
         (pid,) = demo.children(name)
         os.kill(pid, signal.SIGKILL)
         assert eventually(lambda t=title: f"The {t} stopped (signal 9)" in demo.said), demo.said
