@@ -57,7 +57,7 @@ class Demo:
     def children(self, name: str) -> list[int]:
         """Process ids of the group leaders that run `manage.py NAME` for this demo."""
         listed = subprocess.run(
-            ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+            ["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
         )
         rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
         return [
