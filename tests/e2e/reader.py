@@ -90,7 +90,7 @@ class Reader:
 
     def answer(self, rating: int) -> None:
         """Choose and save, once all slices are in; returns when another step is reached."""
-        self.wait("loaded")
+        self.until(lambda: self.state("ready") and self.state("locked") is False, "an open form")
         token = self.state("token")
         self.press(str(rating))
         self.wait("rating", rating)
@@ -99,7 +99,12 @@ class Reader:
             lambda: (
                 not self.page.url.endswith("/case/")
                 or self.state("token") not in {token, None}
-                or "Waiting for the connection" in self.page.evaluate(NOTICE)
+                or (
+                    # None: the old case is gone and no next one is here. While it is still up the
+                    # notice may be there already, and a key pressed now would go to the old case.
+                    self.state("token") is None
+                    and "Waiting for the connection" in self.page.evaluate(NOTICE)
+                )
             ),
             "the next case",
         )
