@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from readerstudy.analysis.stats.covariance import Covariance
@@ -10,6 +10,7 @@ from readerstudy.analysis.stats.covariance import Covariance
 #: Endpoints that chance fixes at one half whatever the mix of the two classes.
 Primary = Literal["auc", "balanced_accuracy"]
 PRIMARY: tuple[Primary, ...] = ("auc", "balanced_accuracy")
+MOST_REPLICATES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class Plan:
         margin: half-width of the equivalence range around 0.5.
         unit: what the jackknife leaves out; "auto" = the patient when any has several cases.
         min_cases, min_readers: a subgroup with fewer cases per class, or readers, is not tested.
+        replicates, seed: of the bootstrap and the permutation test.
     """
 
     positive: str = "synthetic"
@@ -53,12 +55,26 @@ class Plan:
     size_bands: tuple[SizeBand, ...] = DEFAULT_BANDS
     min_cases: int = 5
     min_readers: int = 3
+    replicates: int = 2000
+    seed: int = 1
 
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Plan:
-        """The plan as ``results.json`` stores it."""
-        bands = tuple(SizeBand(**band) for band in plain["size_bands"])
-        return cls(**{**plain, "size_bands": bands})
+        """The plan as ``results.json`` stores it, or as a person wrote it: every key may be absent.
+
+        Raises:
+            ValueError: an unknown key, or a value of the wrong kind; one sentence.
+        """
+        kinds = {f.name: _kind(f.default) for f in fields(cls)}
+        for key, value in plain.items():
+            if key not in kinds:
+                raise ValueError(f"unknown key {key!r}; the keys are {', '.join(kinds)}")
+            wanted, name = kinds[key]
+            if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+                raise ValueError(f"{key} must be {name}, not {value!r}")
+        if "size_bands" in plain:
+            plain = {**plain, "size_bands": tuple(_size_band(b) for b in plain["size_bands"])}
+        return cls(**plain)
 
     def __post_init__(self) -> None:
         if self.primary not in PRIMARY:
@@ -71,3 +87,31 @@ class Plan:
             raise ValueError("the covariance is one of jackknife, delong, unbiased")
         if self.unit not in ("auto", "case", "patient"):
             raise ValueError("the unit is one of auto, case, patient")
+        if not 0 <= self.replicates <= MOST_REPLICATES:
+            raise ValueError(f"replicates lie between 0 and {MOST_REPLICATES:,}")
+        if self.seed < 0:
+            raise ValueError("the seed is 0 or more")
+        if self.min_cases < 2 or self.min_readers < 2:
+            raise ValueError("min_cases and min_readers are 2 or more")
+
+
+def _kind(default: Any) -> tuple[Any, str]:
+    """(accepted types, their name) of a setting, told from its default."""
+    if isinstance(default, tuple):
+        return (list, tuple), "a list of {label, low, high}"
+    if isinstance(default, float):
+        return (int, float), "a number"
+    return (int, "a whole number") if isinstance(default, int) else (str, "text")
+
+
+def _size_band(plain: Any) -> SizeBand:
+    """A band as written: a label and two ends in mm, either of which may be open."""
+    if not isinstance(plain, dict) or not {"label"} <= set(plain) <= {"label", "low", "high"}:
+        raise ValueError(f"a size band has the keys label, low and high, not {plain!r}")
+    low, high = plain.get("low"), plain.get("high")
+    for end in (low, high):
+        if end is not None and (isinstance(end, bool) or not isinstance(end, (int, float))):
+            raise ValueError(f"the ends of size band {plain['label']!r} are numbers in mm")
+    if low is not None and high is not None and low >= high:
+        raise ValueError(f"size band {plain['label']!r} ends below its start")
+    return SizeBand(str(plain["label"]), low, high)

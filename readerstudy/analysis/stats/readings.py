@@ -20,7 +20,8 @@ class Readings:
         is_positive: (K,) truth.
         unit: (K,) codes 0..U-1 of the independent sampling unit (the case or its patient).
         score: (J, K) signed confidence, higher = more positive; NaN = not read.
-        call: (J, K) 1 = called positive, 0 = called negative; NaN = not read.
+        call: (J, K) 1 = called positive, 0 = called negative; NaN = not read, or, in a study that
+            asked for ratings alone, no verdict.
         unit_name: "case" or "patient".
     """
 
@@ -37,7 +38,12 @@ class Readings:
     @property
     def read(self) -> BoolArray:
         """(J, K) True where the reader read the case."""
-        return ~np.isnan(self.call)
+        return ~np.isnan(self.score)
+
+    @property
+    def has_verdicts(self) -> bool:
+        """Whether every reading carries a verdict: without, only the ratings can be analysed."""
+        return not bool(np.isnan(self.call[self.read]).any())
 
     @property
     def n_readers(self) -> int:

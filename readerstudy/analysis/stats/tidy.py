@@ -7,6 +7,7 @@ being row 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ _NUMBERS = (
 _COUNTS = ("repeat", "order_index")
 _MISSING = frozenset({"", "NA", "NaN", "nan", "null", "None"})
 _SHOWN_ROWS = 5
+#: An id that may have lost a zero at its end.
+_DECIMAL = re.compile(r"\d+\.\d*[1-9]")
 #: A spreadsheet takes a text cell that starts with one of these for a formula.
 FORMULA_STARTS = "=+-@\t\r"
 
@@ -96,16 +99,11 @@ def read_judgments(source: str | Path | IO[bytes], name: str = "") -> pd.DataFra
     Raises:
         JudgmentsError: not readable as CSV, or empty.
     """
+    from readerstudy.analysis.stats.files import decode, parse
+
     name = name or (Path(source).name if isinstance(source, (str, Path)) else "The table")
-    try:
-        raw = pd.read_csv(source, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        message = f"{name} is empty: it needs a header and one row per reading."
-        raise JudgmentsError(message) from None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        detail = str(error).strip().splitlines()[0]
-        raise JudgmentsError(f"{name} is not a CSV table in UTF-8: {detail}.") from None
-    return raw.map(unguard)
+    data = Path(source).read_bytes() if isinstance(source, (str, Path)) else source.read()
+    return parse(decode(data, name), name)
 
 
 def unguard(cell: str) -> str:
@@ -204,10 +202,8 @@ def _check_columns(table: pd.DataFrame) -> None:
 
 
 def _typed(column: pd.Series[Any], name: str) -> pd.Series[Any]:
-    if name in _IDS and pd.api.types.is_float_dtype(column):
-        raise JudgmentsError(
-            f"Column {name} was read as numbers, so 1.10 and 1.1 would be one id: read it as text."
-        )
+    if name in _IDS:
+        refuse_number_ids(column, name)
     text = column.map(lambda v: "" if v is None or v is pd.NA or v != v else str(v).strip())
     if name not in _NUMBERS and name not in _COUNTS:
         return text.astype(str)
@@ -215,14 +211,25 @@ def _typed(column: pd.Series[Any], name: str) -> pd.Series[Any]:
     number = pd.to_numeric(text.where(text != "", None), errors="coerce").astype(np.float64)
     bad = ((text != "") & ~np.isfinite(number)).to_numpy()
     if bad.any():
-        raise JudgmentsError(f"{name} is not a number {_rows(bad)}.")
+        raise JudgmentsError(f"{name} is not a number {rows_text(bad)}.")
     if name == "repeat":
         number = number.fillna(1.0)
     if name in _COUNTS:
         bad = (number.notna() & ((number % 1 != 0) | (number < 1))).to_numpy()
         if bad.any():
-            raise JudgmentsError(f"{name} must be a whole number from 1 up {_rows(bad)}.")
+            raise JudgmentsError(f"{name} must be a whole number from 1 up {rows_text(bad)}.")
     return number.astype(np.int64) if name == "repeat" else number
+
+
+def refuse_number_ids(column: pd.Series[Any], name: str) -> None:
+    """Ids that some program took for decimal numbers may have lost their last digits."""
+    if pd.api.types.is_float_dtype(column):
+        rows = rows_text((column % 1 != 0).to_numpy())
+        where = f" ({rows})" if rows else ""
+        raise JudgmentsError(
+            f"Column {name} was read as numbers, so 1.10 and 1.1 would be one id{where}: read it "
+            "as text."
+        )
 
 
 def _check_values(clean: pd.DataFrame, plan: Plan) -> None:
@@ -271,8 +278,16 @@ def _check_unique(clean: pd.DataFrame) -> None:
         same &= (clean["case_id"] == row["case_id"]).to_numpy()
         raise JudgmentsError(
             f"Reader {row['reader_id']} has the same reading of case {row['case_id']} more than "
-            f"once {_rows(same)}: number later readings in the repeat column."
+            f"once {rows_text(same)}: number later readings in the repeat column"
+            f"{clipped_id_hint(row['reader_id'], row['case_id'])}."
         )
+
+
+def clipped_id_hint(*ids: str) -> str:
+    """What may have happened to an id that looks like a decimal number."""
+    if not any(_DECIMAL.fullmatch(value) for value in ids):
+        return ""
+    return " (if a spreadsheet made 1.1 of 1.10, export the id column as text)"
 
 
 def _check_constant(clean: pd.DataFrame, key: str, fact: str, what: str) -> None:
@@ -287,7 +302,7 @@ def _check_constant(clean: pd.DataFrame, key: str, fact: str, what: str) -> None
     at = int(np.flatnonzero(here)[0]) + 2
     raise JudgmentsError(
         f"{fact} changes within {what} {name}: row {at} has {_show(first)}, another value stands "
-        f"{_rows(differs)}."
+        f"{rows_text(differs)}."
     )
 
 
@@ -313,11 +328,14 @@ def _notes(clean: pd.DataFrame) -> tuple[str, ...]:
 def _require(ok: pd.Series[bool], rule: str) -> None:
     bad = ~ok.to_numpy(dtype=bool)
     if bad.any():
-        raise JudgmentsError(f"{rule} {_rows(bad)}.")
+        raise JudgmentsError(f"{rule} {rows_text(bad)}.")
 
 
-def _rows(mask: BoolArray | Iterable[bool]) -> str:
-    numbers = [int(i) + 2 for i in np.flatnonzero(np.asarray(mask))]
+def rows_text(mask: BoolArray | Iterable[bool], first_row: int = 2) -> str:
+    """``in rows 3, 9 and 12``; empty where no row is marked."""
+    numbers = [int(i) + first_row for i in np.flatnonzero(np.asarray(mask))]
+    if not numbers:
+        return ""
     shown = ", ".join(map(str, numbers[:_SHOWN_ROWS]))
     more = len(numbers) - _SHOWN_ROWS
     word = "row" if len(numbers) == 1 else "rows"
