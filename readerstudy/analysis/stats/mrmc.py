@@ -19,7 +19,7 @@ from math import sqrt
 import numpy as np
 
 from readerstudy.analysis.stats import metrics
-from readerstudy.analysis.stats.covariance import Covariance, ErrorCovariance, error_cov
+from readerstudy.analysis.stats.covariance import Covariance, error_cov
 from readerstudy.analysis.stats.inference import Inference, infer
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.types import FloatArray
@@ -110,7 +110,7 @@ def or_single(
     used = readings.of_readers(defined)
     theta = theta_all[defined]
     error = error_cov(used, metric, cov) if len(theta) else None
-    parts = _components(theta, error)
+    parts = _components(theta, error.matrix if error else None, error.reason if error else None)
     readers = tuple(
         ReaderValue(name, float(value), se, None if se is not None else parts.error_reason)
         for name, value, se in zip(used.readers, theta, parts.se_by_reader, strict=True)
@@ -149,7 +149,7 @@ def reader_average(
     base = (spec.null if spec.null is not None else 0.5) if null is None else null
     theta = metrics.values(readings.of_deceiving() if metric == "fool_rate" else readings, metric)
     theta = theta[~np.isnan(theta)]
-    parts = _components(theta, None)
+    parts = _components(theta, None, None)
     return ReaderAverage(
         metric,
         len(theta),
@@ -158,6 +158,38 @@ def reader_average(
         float(theta.max()) if len(theta) else None,
         _rrfc(parts, base, margins),
     )
+
+
+@dataclass(frozen=True)
+class MeanInference:
+    """Mean over readers of any figure of merit, with what is random in each of three ways."""
+
+    ms_r: float | None
+    var_error: float | None
+    cov2: float | None
+    rrrc: Inference
+    frrc: Inference
+    rrfc: Inference
+
+
+def infer_mean(
+    theta: FloatArray,
+    matrix: FloatArray | None,
+    *,
+    null: float = 0.5,
+    margins: tuple[float, ...] = (),
+    reason: str | None = None,
+) -> MeanInference:
+    """Obuchowski-Rockette inference from readers' values (J,) and their error covariance (J, J).
+
+    Args:
+        reason: why there is no covariance, where ``matrix`` is None.
+    """
+    parts = _components(theta, matrix, reason)
+    return MeanInference(
+        parts.ms_r, parts.var, parts.cov2, _rrrc(parts, null, margins),
+        _frrc(parts, null, margins), _rrfc(parts, null, margins),
+    )  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------- details
@@ -174,13 +206,12 @@ class _Parts:
     error_reason: str | None
 
 
-def _components(theta: FloatArray, error: ErrorCovariance | None) -> _Parts:
+def _components(theta: FloatArray, matrix: FloatArray | None, reason: str | None) -> _Parts:
     n = len(theta)
     mean = float(theta.mean()) if n else None
     ms_r = float(theta.var(ddof=1)) if n > 1 else None
-    matrix = error.matrix if error is not None else None
     if matrix is None:
-        reason = error.reason if error is not None else "no reader read enough cases"
+        reason = reason or "no reader read enough cases"
         return _Parts(n, mean, ms_r, None, None, [None] * n, reason)
     diagonal = np.diag(matrix)
     cov2 = float((matrix.sum() - diagonal.sum()) / (n * (n - 1))) if n > 1 else None
