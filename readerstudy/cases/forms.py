@@ -72,6 +72,11 @@ class ForeignForm(forms.Form):
         required=False,
         help_text="Keeps only the change in the mask and a soft edge of 2 mm around it.",
     )
+    original_synthetic = forms.BooleanField(
+        label="The original is no scan either",
+        required=False,
+        help_text="A generator made all of it: none of its lesions counts as a real one.",
+    )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

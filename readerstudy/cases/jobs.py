@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from readerstudy.jobs.registry import JobContext, job
-from readerstudy.library.models import Mask, Volume
 
 from .models import SynthesisRun
 from .services.foreign import IMPORT, run_import
-from .services.real import make_candidates
+from .services.real import make_candidates, scans_with_tumors
 from .services.runs import REAL, SYNTHESIZE, run_synthesis
 
 
@@ -23,8 +22,7 @@ def run_synthesize(ctx: JobContext, run_id: str) -> dict[str, Any] | None:
 @job(REAL, title="Looking for real lesions", queue="cpu", max_attempts=3)
 def run_real(ctx: JobContext) -> dict[str, Any]:
     """Each lesion has an id of its own, so repeating this makes no doubles."""
-    with_tumors = Volume.objects.filter(masks__kind=Mask.Kind.TUMOR).distinct().order_by("pk")
-    volumes = list(with_tumors.prefetch_related("masks"))
+    volumes = scans_with_tumors()
     made = 0
     for done, volume in enumerate(volumes):
         ctx.progress(done, len(volumes), volume.name)

@@ -87,6 +87,7 @@ def import_synthetic(request: HttpRequest) -> HttpResponse:
                 generator=asked["generator"],
                 organ=asked["organ"],
                 clean_outside=asked["clean_outside"],
+                original_synthetic=asked["original_synthetic"],
                 actor=request.user,
             )
         except UserError as error:

@@ -8,6 +8,7 @@ from .errors import LibraryError
 from .services import patient_code
 
 SOURCE_HELP = "Where the data come from, as the paper will say it. Shown on the volume's page."
+SYNTHETIC_HELP = "Lesions in such volumes never become real candidates."
 
 
 class VolumeForm(forms.Form):
@@ -20,6 +21,9 @@ class VolumeForm(forms.Form):
         help_text="Volumes with one code are one patient: readers never see them in a row.",
     )
     source = forms.CharField(max_length=300, required=False, help_text=SOURCE_HELP)
+    synthetic = forms.BooleanField(
+        required=False, label="Made by a generator", help_text=SYNTHETIC_HELP
+    )
 
     def clean_patient(self) -> str:
         try:
@@ -37,6 +41,9 @@ class ImportForm(forms.Form):
         required=False,
         label="Patient code",
         help_text="Leave empty to have one made: DICOM patients keep theirs over all imports.",
+    )
+    synthetic = forms.BooleanField(
+        required=False, label="Made by a generator", help_text=SYNTHETIC_HELP
     )
 
     def clean_patient(self) -> str:

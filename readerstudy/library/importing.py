@@ -39,6 +39,7 @@ ORGAN_WORDS = {
     "bladder": ("bladder",),
     "prostate": ("prostate",),
 }
+CALLED_SYNTHETIC = "It was imported as synthetic: no lesion in it counts as a real one."
 TUMOR_WORDS = (
     "tumor",
     "tumour",
@@ -141,6 +142,7 @@ def run(
     *,
     source: str = "",
     patient: str = "",
+    synthetic: bool = False,
     target: Volume | None = None,
     actor: Any = None,
     progress: Progress | None = None,
@@ -150,6 +152,7 @@ def run(
     """Store what was found. Each volume is stored with all its masks, or not at all.
 
     Args:
+        synthetic: a person says that a generator made all of it.
         target: add masks to this stored volume instead of importing new ones.
         done: outcomes of an earlier attempt that was killed; those volumes are not read again.
 
@@ -172,7 +175,15 @@ def run(
         if index >= len(done):
             report = _progress_of(progress, before, total, index, len(findings.volumes))
             outcomes.append(
-                _import_one(volume, plan[index], code=code, source=source, actor=actor, tell=report)
+                _import_one(
+                    volume,
+                    plan[index],
+                    code=code,
+                    source=source,
+                    synthetic=synthetic,
+                    actor=actor,
+                    tell=report,
+                )
             )
             if after_each:
                 after_each(outcomes)
@@ -191,9 +202,13 @@ def _import_one(
     *,
     code: str,
     source: str,
+    synthetic: bool,
     actor: Any,
     tell: Callable[[int, int], None] | None,
 ) -> Outcome:
+    if synthetic and not found.synthetic:
+        found.synthetic = services.BY_PERSON
+        found.warnings.append(CALLED_SYNTHETIC)
     try:
         # masks first: they are small, and a wrong one should not cost the decoding of the CT
         masks = read_masks(uses, found.geometry, found.frame_uid)
@@ -207,6 +222,7 @@ def _import_one(
             frame=services.frame_code(found.frame_uid),
             report=report,
             warnings=found.warnings,
+            synthetic=found.synthetic,
             actor=actor,
         )
     except (ImagingError, LibraryError) as error:
@@ -273,7 +289,8 @@ def read_masks(uses: Sequence[MaskUse], grid: Geometry, frame_uid: str) -> list[
                 raise ImagingError("it marks no voxel of the volume")
         except ImagingError as error:
             raise ImagingError(_prefixed(use.mask.name, str(error))) from None
-        masks.append(MaskData(use.kind, use.label, array, use.mask.format))
+        made = use.mask.synthetic
+        masks.append(MaskData(use.kind, use.label, array, use.mask.format, made))
     return masks
 
 

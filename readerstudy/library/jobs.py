@@ -55,6 +55,7 @@ def import_upload(ctx: JobContext, upload_id: str) -> dict[str, Any] | None:
             ],
             source=options["source"],
             patient=options["patient"],
+            synthetic=options.get("synthetic", False),
             target=upload.volume,
             actor=ctx.actor,
             progress=Throttled(ctx),

@@ -35,6 +35,11 @@ class Volume(models.Model):
         blank=True,
         help_text="Keyed code of the DICOM frame of reference: masks of another scan are refused.",
     )
+    synthetic = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Where it is said that a generator made this volume; empty for a scan.",
+    )
     report = models.JSONField(default=dict, help_text="What de-identification removed.")
     warnings = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -64,6 +69,9 @@ class Mask(models.Model):
     voxels = models.PositiveIntegerField()
     volume_ml = models.FloatField()
     origin_format = models.CharField(max_length=12)
+    synthetic = models.BooleanField(
+        default=False, help_text="Marks what a generator inserted, by what its file says."
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

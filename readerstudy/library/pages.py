@@ -31,8 +31,13 @@ def card(volume: Volume) -> Card:
     )
 
 
-def said(volume: Volume) -> dict[str, str]:
-    return {"name": volume.name, "patient": volume.patient, "source": volume.source}
+def said(volume: Volume) -> dict[str, Any]:
+    return {
+        "name": volume.name,
+        "patient": volume.patient,
+        "source": volume.source,
+        "synthetic": bool(volume.synthetic),
+    }
 
 
 class UploadLine:
@@ -84,6 +89,8 @@ class VolumePage:
             ("Read from", volume.get_origin_format_display()),
             ("Content", volume.sha256[:16]),
         ]
+        if volume.synthetic:
+            self.facts.append(("Made by a generator", volume.synthetic))
 
 
 class Report:

@@ -39,6 +39,10 @@ SAME_ORGAN = {
     "renal": "kidney",
 }
 
+#: What is remembered of a volume that a person, not a file, calls synthetic.
+BY_PERSON = "a person said so"
+_LONGEST_MARK = 200
+
 
 @dataclass(frozen=True)
 class MaskData:
@@ -48,6 +52,7 @@ class MaskData:
     label: str
     array: npt.NDArray[np.bool_]
     origin_format: str
+    synthetic: bool = False
 
 
 @dataclass
@@ -110,6 +115,7 @@ def store_volume(
     frame: str = "",
     report: dict[str, Any] | None = None,
     warnings: Sequence[str] = (),
+    synthetic: str = "",
     actor: Any = None,
 ) -> Stored:
     """Store a de-identified volume and its masks, or add the masks to the equal volume there is.
@@ -121,6 +127,8 @@ def store_volume(
         origin_format: "dicom", "nifti" or "phantom".
         name: shown to coordinators; made from the patient code when empty.
         frame: `frame_code` of the DICOM frame of reference, if any.
+        synthetic: where it is said that a generator made the volume; empty for a scan. The equal
+            volume that is here already is marked as well.
 
     Raises:
         LibraryError: a mask marks nothing or has another shape.
@@ -130,6 +138,7 @@ def store_volume(
     digest = data.content_hash()
     existing = Volume.objects.filter(sha256=digest).first()
     if existing is not None:
+        mark_synthetic(existing, synthetic, actor)
         return _add_to_equal(existing, data, masks, actor)
     geometry = data.geometry
     x, y, z = geometry.spacing
@@ -150,6 +159,7 @@ def store_volume(
         hu_max=int(data.hu.max()),
         origin_format=origin_format,
         frame_code=frame,
+        synthetic=synthetic[:_LONGEST_MARK],
         report=report or {},
         warnings=list(warnings),
         created_by=actor,
@@ -173,6 +183,7 @@ def store_volume(
                     "sha256": digest,
                     "patient": patient,
                     "format": origin_format,
+                    **({"synthetic": synthetic} if synthetic else {}),
                     "masks": [f"{row.kind}:{row.label}" for row, _ in rows],
                 },
             )
@@ -182,6 +193,7 @@ def store_volume(
         existing = Volume.objects.filter(sha256=digest).first()
         if existing is None:
             raise
+        mark_synthetic(existing, synthetic, actor)
         return _add_to_equal(existing, data, masks, actor)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -225,13 +237,31 @@ def add_masks(volume: Volume, masks: Sequence[MaskData], *, actor: Any = None) -
     return [row for row, _ in rows]
 
 
-def update_volume(volume: Volume, *, name: str, patient: str, source: str, actor: Any) -> None:
-    """Correct what is said about a volume. Raises LibraryError for a patient code that is none."""
+def update_volume(
+    volume: Volume, *, name: str, patient: str, source: str, synthetic: bool, actor: Any
+) -> None:
+    """Correct what is said about a volume. Raises LibraryError for a patient code that is none.
+
+    ``synthetic`` keeps the words of an earlier mark; without it the mark is taken away.
+    """
     code = patient_code(patient)
+    mark = (volume.synthetic or BY_PERSON) if synthetic else ""
     with transaction.atomic():
         volume.name, volume.patient, volume.source = name.strip()[:200], code, source.strip()[:300]
-        volume.save(update_fields=["name", "patient", "source"])
-        record(actor, "library.volume_changed", volume, data={"patient": code})
+        volume.synthetic = mark
+        volume.save(update_fields=["name", "patient", "source", "synthetic"])
+        data = {"patient": code, "synthetic": mark}
+        record(actor, "library.volume_changed", volume, data=data)
+
+
+def mark_synthetic(volume: Volume, synthetic: str, actor: Any) -> None:
+    """Remember that a stored volume is synthetic; what was said first stays."""
+    if not synthetic or volume.synthetic:
+        return
+    with transaction.atomic():
+        volume.synthetic = synthetic[:_LONGEST_MARK]
+        volume.save(update_fields=["synthetic"])
+        record(actor, "library.volume_marked", volume, data={"synthetic": volume.synthetic})
 
 
 def delete_volume(volume: Volume, actor: Any) -> None:
@@ -285,6 +315,7 @@ def _add_to_equal(
             mask.label,
             np.ascontiguousarray(conform(mask.array, data.geometry, target)),
             mask.origin_format,
+            mask.synthetic,
         )
         for mask in masks
     ]
@@ -324,6 +355,7 @@ def _mask_row(volume: Volume, mask: MaskData) -> tuple[Mask, MaskData]:
         voxels=voxels,
         volume_ml=voxels * voxel_ml,
         origin_format=mask.origin_format,
+        synthetic=mask.synthetic,
     )
     return row, mask
 

@@ -128,6 +128,7 @@ def start_import(
     uses: Sequence[dict[str, str]],
     source: str,
     patient: str,
+    synthetic: bool = False,
     actor: Any,
 ) -> Job:
     """Import what was reviewed. ``uses``: mask (name), kind, label, parts.
@@ -138,6 +139,7 @@ def start_import(
         "uses": [{**use, "label": _use_label(use, uses)} for use in uses],
         "source": source.strip()[:300],
         "patient": services.patient_code(patient) if patient.strip() else "",
+        "synthetic": synthetic,
     }
     Upload.objects.filter(pk=upload.pk, state=State.REVIEW).update(options=options, error="")
     return _start_job(upload, State.REVIEW, State.IMPORTING, "library.import", actor)

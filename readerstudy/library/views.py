@@ -107,6 +107,7 @@ def upload_import(request: HttpRequest, upload_id: uuid.UUID) -> HttpResponse:
                 uses=mask_uses(request.POST, found.findings["masks"]),
                 source=form.cleaned_data["source"],
                 patient=form.cleaned_data["patient"],
+                synthetic=form.cleaned_data["synthetic"],
                 actor=request.user,
             )
         except UserError as error:

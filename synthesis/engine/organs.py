@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from synthesis.engine.measure import LesionMeasure
+if TYPE_CHECKING:
+    from synthesis.engine.measure import LesionMeasure
 
 
 @dataclass(frozen=True)

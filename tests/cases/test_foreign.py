@@ -17,6 +17,7 @@ from readerstudy.cases import foreign
 from readerstudy.cases.errors import CasesError
 from readerstudy.cases.models import Candidate, SynthesisRun
 from readerstudy.cases.selectors import native_volume
+from readerstudy.cases.services import make_candidates
 from readerstudy.library.imaging.geometry import Geometry
 from readerstudy.library.models import Volume
 from tests.library import makers
@@ -102,6 +103,17 @@ def test_change_outside_the_mask_is_counted_and_kept_unless_asked(noisy, db):
     assert f"and {outside.sum():,} outside it by up to 3 HU" in said
     assert "was kept" in said
     assert np.array_equal(native_volume(Candidate.objects.get()), noisy.synthetic)
+
+
+def test_an_original_that_is_no_scan_is_marked_and_so_is_what_was_made_of_it(made, db):
+    bring(made, "--organ", "liver", "--original-synthetic")
+    volume = Volume.objects.get()
+    assert volume.synthetic == "a person said so"
+    call_command("import_ct", str(made.path("synthetic")), stdout=io.StringIO())
+    again = Volume.objects.exclude(pk=volume.pk).get()
+    assert again.synthetic == ""  # nothing in the file says so, but its content is known
+    with pytest.raises(CasesError, match="the work of another generator"):
+        make_candidates(again)
 
 
 def test_change_outside_the_mask_is_removed_when_asked(noisy, db):
@@ -279,10 +291,12 @@ def test_an_unclipped_volume_is_never_called_clipped():
 
 
 def test_the_names_of_our_own_generators_are_all_refused():
-    from readerstudy.cases.services.foreign import OURS
+    from readerstudy.cases.services.foreign import generator_name
     from synthesis.engine.generators import generator_names
 
-    assert set(generator_names()) <= OURS
+    for name in generator_names():
+        with pytest.raises(CasesError, match="is a generator of this platform"):
+            generator_name(name.upper())
 
 
 PAGE = "/cases/import/"

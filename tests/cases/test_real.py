@@ -9,10 +9,15 @@ import pytest
 
 from readerstudy.audit.models import AuditEvent
 from readerstudy.cases.errors import CasesError
-from readerstudy.cases.models import Candidate
+from readerstudy.cases.models import Candidate, SynthesisRun
 from readerstudy.cases.patches import load_patch
 from readerstudy.cases.rendition import native_volume
-from readerstudy.cases.services import make_candidates, request_candidates
+from readerstudy.cases.services import (
+    decide,
+    decide_many,
+    make_candidates,
+    request_candidates,
+)
 from readerstudy.library import selectors as library
 from readerstudy.library.services import MaskData, add_masks
 from tests.synthesis.hosts import ball_host
@@ -91,6 +96,58 @@ def test_the_search_runs_as_a_job_over_all_volumes(several, sick, coordinator, r
     (job,) = run_jobs()
     assert job.state == "done"
     assert job.result == {"volumes": 2, "candidates": 3}
+
+
+# -- what a generator made is never real -----------------------------------------------------------
+
+
+def test_lesions_of_a_synthetic_volume_are_never_called_real(sick, coordinator):
+    update = type(sick).objects.filter(pk=sick.pk).update
+    update(synthetic="its manifest says so")
+    marked = type(sick).objects.get(pk=sick.pk)
+    with pytest.raises(CasesError) as caught:
+        make_candidates(marked)
+    assert str(caught.value) == (
+        "Sick is synthetic (its manifest says so), so no lesion in it counts as real; import the "
+        "patient's own scan, or correct its page in the library if this is wrong."
+    )
+    with pytest.raises(CasesError, match="Every tumor mask in the library belongs to a synthetic"):
+        request_candidates(actor=coordinator)
+    assert not Candidate.objects.exists()
+
+
+def test_the_search_leaves_synthetic_volumes_out(several, sick, coordinator, run_jobs):
+    type(sick).objects.filter(pk=sick.pk).update(synthetic="a person said so")
+    request_candidates(actor=coordinator)
+    (job,) = run_jobs()
+    assert job.result == {"volumes": 1, "candidates": 2}
+
+
+def test_a_mask_of_what_was_inserted_makes_no_candidate(sick):
+    sick.masks.filter(kind="tumor").update(synthetic=True)
+    assert make_candidates(type(sick).objects.get(pk=sick.pk)) == []
+
+
+def test_a_volume_known_from_import_synthetic_is_refused_even_without_a_mark(sick):
+    SynthesisRun.objects.create(
+        generator="Diffusion 2",
+        parameters={"imported": {"synthetic_sha256": sick.sha256}},
+        seed=0,
+        requested=1,
+    )
+    with pytest.raises(CasesError, match="imported as the work of another generator"):
+        make_candidates(sick)
+
+
+def test_a_lesion_found_before_its_volume_was_marked_cannot_be_accepted(sick, coordinator):
+    (row,) = make_candidates(sick)
+    type(sick).objects.filter(pk=sick.pk).update(synthetic="a person said so")
+    with pytest.raises(CasesError, match="so no lesion in it counts as real"):
+        decide(row, "accepted", actor=coordinator)
+    with pytest.raises(CasesError, match="so no lesion in it counts as real"):
+        decide_many([row.pk], "accepted", actor=coordinator)
+    assert Candidate.objects.get().state == "pending"
+    decide(row, "rejected", reason="Not a scan", actor=coordinator)
 
 
 @pytest.mark.shared

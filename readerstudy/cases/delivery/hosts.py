@@ -23,6 +23,7 @@ from readerstudy.library.imaging.geometry import Geometry, VolumeData
 from readerstudy.library.imaging.masks import choose, open_mask
 from readerstudy.library.imaging.nifti import NiftiFile, looks_like_nifti
 from readerstudy.library.imaging.scan import scan
+from readerstudy.library.imaging.synthetic import BY_NIFTI, BY_NOTE, notes_say_so
 from readerstudy.library.imaging.writing.marking import SourceSlice
 from readerstudy.library.importing import nothing_found, parse_spec, plain
 
@@ -32,7 +33,10 @@ _SCALED = 1.001
 
 @dataclass(frozen=True)
 class Host:
-    """A CT in native HU; ``slices`` and ``technical`` are empty unless it came as DICOM."""
+    """A CT in native HU; ``slices`` and ``technical`` are empty unless it came as DICOM.
+
+    ``synthetic`` says where its files say that a generator made it; empty for a scan.
+    """
 
     data: VolumeData
     format: str
@@ -40,6 +44,7 @@ class Host:
     frame_uid: str = ""
     slices: tuple[SourceSlice, ...] = ()
     technical: dict[str, list[str]] = field(default_factory=dict)
+    synthetic: str = ""
 
 
 class _Technical(HeaderTally):
@@ -60,7 +65,9 @@ def read_host(path: Path, *, made: bool = False) -> Host:
         UserError: there is none or more than one, or it is broken; the sentence names it.
     """
     if path.is_file() and looks_like_nifti(path):
-        return Host(_nifti(path, path.name, made), "nifti")
+        return Host(
+            _nifti(path, path.name, made), "nifti", synthetic=_nifti_says_so(path, path.name)
+        )
     with tempfile.TemporaryDirectory(prefix="readerstudy-") as scratch:
         findings = scan(collect(list(files_below(path)), Path(scratch)))
         if not findings.volumes:
@@ -73,7 +80,7 @@ def read_host(path: Path, *, made: bool = False) -> Host:
             )
         found = findings.volumes[0]
         if not isinstance(found.origin, Stack):
-            return Host(_nifti(found.origin, found.name, made), "nifti")
+            return Host(_nifti(found.origin, found.name, made), "nifti", synthetic=found.synthetic)
         stack, tally = found.origin, _Technical()
         try:
             data = read_stack(stack, tally)
@@ -91,6 +98,7 @@ def read_host(path: Path, *, made: bool = False) -> Host:
                 for item in stack.slices
             ),
             {name: sorted(values) for name, values in tally.kept.items()},
+            found.synthetic,
         )
 
 
@@ -126,6 +134,12 @@ def file_sha256(paths: Sequence[Path]) -> str:
             while chunk := file.read(1 << 20):
                 digest.update(chunk)
     return digest.hexdigest()
+
+
+def _nifti_says_so(path: Path, name: str) -> str:
+    if NiftiFile(path).says_synthetic():
+        return BY_NIFTI
+    return BY_NOTE if notes_say_so(name, path, {}) else ""
 
 
 def _nifti(path: Path, name: str, made: bool) -> VolumeData:

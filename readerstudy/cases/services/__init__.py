@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .curation import decide, decide_many, undo
 from .foreign import IMPORT, import_synthetic, request_import
-from .real import make_candidates, request_candidates
+from .real import make_candidates, request_candidates, scans_with_tumors
 from .runs import REAL, SYNTHESIZE, delete_run, run_synthesis, start_run
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "request_candidates",
     "request_import",
     "run_synthesis",
+    "scans_with_tumors",
     "start_run",
     "undo",
 ]

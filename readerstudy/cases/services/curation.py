@@ -12,6 +12,8 @@ from readerstudy.audit.services import record
 from readerstudy.cases.errors import AlreadyDecided, CasesError
 from readerstudy.cases.models import Candidate
 
+from .real import refuse_synthetic
+
 State = Candidate.State
 _LONGEST_REASON = 300
 
@@ -29,6 +31,7 @@ def decide(candidate: Candidate, state: str, *, reason: str = "", actor: Any) ->
             raise AlreadyDecided(
                 f"This candidate is {row.state} already; undo that before deciding again."
             )
+        _refuse_made([row], state)
         _apply(row, state, reason, actor)
         action = "cases.accepted" if state == State.ACCEPTED else "cases.rejected"
         record(actor, action, row, data={"reason": row.reason} if row.reason else {})
@@ -46,14 +49,30 @@ def decide_many(ids: Iterable[Any], state: str, *, reason: str = "", actor: Any)
         raise CasesError("No candidates are chosen; tick at least one.")
     with transaction.atomic():
         rows = list(
-            Candidate.objects.select_for_update().filter(pk__in=wanted, state=State.PENDING)
+            Candidate.objects.select_for_update(of=("self",))
+            .select_related("volume")
+            .filter(pk__in=wanted, state=State.PENDING)
         )
+        _refuse_made(rows, state)
         for row in rows:
             _apply(row, state, reason, actor)
         if rows:
             data = {"state": state, "candidates": [str(row.pk) for row in rows]}
             record(actor, "cases.decided_many", data={**data, "reason": reason[:_LONGEST_REASON]})
     return len(rows)
+
+
+def _refuse_made(rows: Iterable[Candidate], state: str) -> None:
+    """A scan may turn out to be synthetic after its lesions were found; then they may not enter.
+
+    Raises:
+        CasesError: a lesion of a synthetic volume would be accepted as real.
+    """
+    if state != State.ACCEPTED:
+        return
+    for row in rows:
+        if row.kind == Candidate.Kind.REAL:
+            refuse_synthetic(row.volume)
 
 
 def undo(candidate: Candidate, *, actor: Any) -> Candidate:

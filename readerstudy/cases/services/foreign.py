@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 IMPORT = "cases.import_synthetic"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._+-]{0,39}")
-#: Names of the engine's registry, written out: the web process does not load the engine.
-OURS = frozenset({"textural", "freetumor"})
 _WHICH_ORGAN = "Name the organ that the lesion is in (--organ): no organ mask tells it."
 _LEFT_BEHIND = timedelta(days=1)
 Tell = Callable[[int, int, str], None]
@@ -68,7 +66,9 @@ def generator_name(text: str) -> str:
             "The name of the generator may hold letters, digits, spaces and . _ + -, at most 40 "
             "characters."
         )
-    if name.lower() in OURS:
+    from synthesis.engine.generators import generator_names
+
+    if name.lower() in generator_names():
         raise CasesError(
             f"{name} is a generator of this platform; give what was made elsewhere another name."
         )
@@ -83,6 +83,7 @@ def import_synthetic(
     generator: str,
     organ: str = "",
     clean_outside: bool = False,
+    original_synthetic: bool = False,
     actor: Any = None,
     tell: Tell = _quiet,
     known_ok: bool = False,
@@ -97,6 +98,8 @@ def import_synthetic(
         generator: name by which trials and results tell it from others.
         organ: label; found from the organ masks of the volume when empty.
         clean_outside: keep only the change inside the feathered mask.
+        original_synthetic: the original is no scan either; its own lesions never become real
+            candidates. Files that say so of themselves need no such word.
         known_ok: take a change that was imported before as done, for a job that was killed.
 
     Raises:
@@ -134,18 +137,23 @@ def import_synthetic(
         **({"feather_mm": foreign.FEATHER_MM} if clean_outside else {}),
     }
     with transaction.atomic():
-        volume = _volume(original, host, bool(label), actor)
+        mark = host.synthetic if host is not None else ""
+        mark = mark or (library_services.BY_PERSON if original_synthetic else "")
+        volume = _volume(original, host, bool(label), mark, actor)
         patch = _turned(patch, host, volume)
         candidate = _store(volume, patch, name, label, facts, actor, known_ok)
     return Imported(candidate, change, _pieces(patch))
 
 
-def _volume(original: Path | Volume, host: Host | None, named: bool, actor: Any) -> Volume:
+def _volume(
+    original: Path | Volume, host: Host | None, named: bool, mark: str, actor: Any
+) -> Volume:
     """The original in the library, stored now if it was not there.
 
     A new volume has no organ mask, so the organ must be `named` before it is stored.
     """
     if isinstance(original, Volume):
+        library_services.mark_synthetic(original, mark, actor)
         return original
     assert host is not None  # noqa: S101 - read by the caller
     if not named and not Volume.objects.filter(sha256=host.data.content_hash()).exists():
@@ -155,6 +163,7 @@ def _volume(original: Path | Volume, host: Host | None, named: bool, actor: Any)
         patient=library_services.pseudonym(host.patient_key, host.data),
         origin_format=host.format,
         frame=library_services.frame_code(host.frame_uid),
+        synthetic=mark,
         actor=actor,
     )
     return stored.volume
@@ -280,6 +289,7 @@ def request_import(
     generator: str,
     organ: str,
     clean_outside: bool,
+    original_synthetic: bool = False,
     actor: Any,
 ) -> Job:
     """Keep the sent files and enqueue the import.
@@ -310,6 +320,7 @@ def request_import(
                     "generator": name,
                     "organ": label,
                     "clean_outside": clean_outside,
+                    "original_synthetic": original_synthetic,
                 },
                 actor=actor,
                 subject=name,
@@ -341,6 +352,7 @@ def run_import(params: dict[str, Any], actor: Any, tell: Tell) -> dict[str, Any]
             generator=params["generator"],
             organ=params["organ"],
             clean_outside=params["clean_outside"],
+            original_synthetic=params.get("original_synthetic", False),
             actor=actor,
             tell=tell,
             known_ok=True,

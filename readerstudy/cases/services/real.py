@@ -13,7 +13,7 @@ from django.db import transaction
 from readerstudy.audit.services import record
 from readerstudy.cases.errors import CasesError
 from readerstudy.cases.measures import as_json
-from readerstudy.cases.models import Candidate
+from readerstudy.cases.models import Candidate, SynthesisRun
 from readerstudy.cases.patches import real_patch, save_patch
 from readerstudy.jobs.models import Job
 from readerstudy.jobs.services import enqueue
@@ -39,10 +39,10 @@ class Component:
 
 
 def request_candidates(*, actor: Any) -> Job:
-    """Look for real lesions in every volume with a tumor mask, as a job.
+    """Look for real lesions in every scan with a tumor mask, as a job.
 
     Raises:
-        CasesError: no volume has one.
+        CasesError: no volume has one, or all that have one are synthetic.
     """
     from .runs import REAL
 
@@ -50,7 +50,38 @@ def request_candidates(*, actor: Any) -> Job:
         raise CasesError(
             "No volume in the library has a tumor mask; import one to get real candidates."
         )
+    if not scans_with_tumors():
+        raise CasesError(
+            "Every tumor mask in the library belongs to a synthetic volume or marks an inserted "
+            "lesion; import scans of patients to get real candidates."
+        )
     return enqueue(REAL, {}, actor=actor)
+
+
+def scans_with_tumors() -> list[Volume]:
+    """Volumes that may hold real lesions: with a tumor mask, and neither made by a generator."""
+    drawn = Mask.objects.filter(kind=Mask.Kind.TUMOR, synthetic=False).values("volume_id")
+    rows = Volume.objects.filter(pk__in=drawn, synthetic="").exclude(sha256__in=_imported_made())
+    return list(rows.order_by("pk").prefetch_related("masks"))
+
+
+def refuse_synthetic(volume: Volume) -> None:
+    """Raises CasesError when a generator made the volume: nothing in it is a real lesion."""
+    why = volume.synthetic
+    if not why and volume.sha256 in _imported_made():
+        why = "it was imported as the work of another generator"
+    if why:
+        raise CasesError(
+            f"{volume.name} is synthetic ({why}), so no lesion in it counts as real; import the "
+            "patient's own scan, or correct its page in the library if this is wrong."
+        )
+
+
+def _imported_made() -> set[str]:
+    """Content hashes of volumes that import_synthetic read as made by a generator."""
+    facts = SynthesisRun.objects.filter(parameters__has_key="imported")
+    found = facts.values_list("parameters__imported__synthetic_sha256", flat=True)
+    return {sha for sha in found if sha}
 
 
 def make_candidates(
@@ -59,9 +90,14 @@ def make_candidates(
     """Make a pending candidate of each lesion in the tumor masks of `volume`.
 
     Lesions that are candidates already, and those smaller than `min_diameter_mm` (sphere of
-    equal volume) or six voxels, are left out. Returns the new candidates.
+    equal volume) or six voxels, are left out, and so are masks that say that they mark what a
+    generator inserted. Returns the new candidates.
+
+    Raises:
+        CasesError: the volume is synthetic.
     """
-    tumors = [mask for mask in volume.masks.all() if mask.kind == Mask.Kind.TUMOR]
+    refuse_synthetic(volume)
+    tumors = [m for m in volume.masks.all() if m.kind == Mask.Kind.TUMOR and not m.synthetic]
     if not tumors:
         return []
     from synthesis.engine.measure import measure_lesion

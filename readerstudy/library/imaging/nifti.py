@@ -18,6 +18,7 @@ from readerstudy.library.imaging.errors import GeometryError, ImagingError
 from readerstudy.library.imaging.geometry import Geometry, VolumeData
 from readerstudy.library.imaging.hounsfield import to_hu
 from readerstudy.library.imaging.limits import MAX_SIDE, MAX_VOXELS, MIN_SLICES
+from readerstudy.library.imaging.synthetic import description_says_so
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 HEADER_BYTES = 348
@@ -130,6 +131,11 @@ class NiftiFile:
         if not np.array_equal(values, np.rint(values)):
             return None
         return [int(value) for value in values if value != 0]
+
+    def says_synthetic(self) -> bool:
+        """Whether the free text of the header says that the image was made."""
+        header = self._image.header
+        return "descrip" in header and description_says_so(bytes(header["descrip"].tobytes()))
 
     def removed(self) -> list[str]:
         """Names of free-text header fields that hold something and are left behind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,13 @@ from readerstudy.library.imaging.errors import ImagingError
 from readerstudy.library.imaging.geometry import Geometry, VolumeData
 from readerstudy.library.imaging.masks import MaskReader, Segment, open_mask
 from readerstudy.library.imaging.nifti import NiftiFile, looks_like_nifti
+from readerstudy.library.imaging.synthetic import (
+    BY_DICOM,
+    BY_NIFTI,
+    BY_NOTE,
+    WARNING,
+    notes_say_so,
+)
 
 Progress = Callable[[int, int], None]
 BURNED_IN = "Letters seem to be drawn into the image: look for names before you use it."
@@ -42,7 +49,10 @@ class Aside:
 
 @dataclass
 class FoundVolume:
-    """A CT volume that can be read; its geometry is known from headers."""
+    """A CT volume that can be read; its geometry is known from headers.
+
+    ``synthetic`` says where it is said that a generator made it; empty for a scan.
+    """
 
     name: str
     format: str
@@ -52,6 +62,7 @@ class FoundVolume:
     files: int
     warnings: list[str]
     origin: Stack | Path
+    synthetic: str = ""
 
     @property
     def folder(self) -> PurePosixPath:
@@ -88,6 +99,7 @@ class FoundMask:
     format: str
     frame_uid: str
     segments: list[Segment]
+    synthetic: bool = False
 
     @property
     def folder(self) -> PurePosixPath:
@@ -121,8 +133,9 @@ def scan(sources: Iterable[Source], progress: Progress | None = None) -> Finding
     slices: list[CtSlice] = []
     broken: list[_Broken] = []
     files = sorted(sources, key=lambda source: _natural(source.name))
+    notes = {item.name: item.path for item in files if item.name.lower().endswith(".json")}
     for index, source in enumerate(files):
-        _look(source, findings, slices, broken)
+        _look(source, findings, slices, broken, notes)
         if progress:
             progress(index + 1, len(files))
     slices = _without_broken_series(slices, broken, findings)
@@ -133,7 +146,13 @@ def scan(sources: Iterable[Source], progress: Progress | None = None) -> Finding
     return findings
 
 
-def _look(source: Source, findings: Findings, slices: list[CtSlice], broken: list[_Broken]) -> None:
+def _look(
+    source: Source,
+    findings: Findings,
+    slices: list[CtSlice],
+    broken: list[_Broken],
+    notes: Mapping[str, Path],
+) -> None:
     def aside(reason: str, *, serious: bool) -> None:
         findings.asides.append(Aside((source.name,), reason, serious))
 
@@ -154,7 +173,7 @@ def _look(source: Source, findings: Findings, slices: list[CtSlice], broken: lis
             else:
                 slices.extend(found)
         elif looks_like_nifti(source.path) or source.name.lower().endswith((".nii", ".nii.gz")):
-            _look_at_nifti(source, findings)
+            _look_at_nifti(source, findings, notes)
         else:
             aside("neither DICOM nor NIfTI", serious=False)
     except LeftAside as reason:
@@ -164,13 +183,16 @@ def _look(source: Source, findings: Findings, slices: list[CtSlice], broken: lis
     return None
 
 
-def _look_at_nifti(source: Source, findings: Findings) -> None:
+def _look_at_nifti(source: Source, findings: Findings, notes: Mapping[str, Path]) -> None:
     file = NiftiFile(source.path)
     labels = file.labels()
+    noted = notes_say_so(source.name, source.path, notes)
     if labels is not None:
         segments = [Segment(label, f"label {label}") for label in labels]
-        findings.masks.append(FoundMask(source.path, source.name, "nifti", "", segments))
+        made = noted or file.says_synthetic()
+        findings.masks.append(FoundMask(source.path, source.name, "nifti", "", segments, made))
         return
+    synthetic = BY_NIFTI if file.says_synthetic() else BY_NOTE if noted else ""
     findings.volumes.append(
         FoundVolume(
             name=source.name,
@@ -179,8 +201,9 @@ def _look_at_nifti(source: Source, findings: Findings) -> None:
             patient_key="",
             frame_uid="",
             files=1,
-            warnings=[],
+            warnings=[WARNING] if synthetic else [],
             origin=source.path,
+            synthetic=synthetic,
         )
     )
 
@@ -188,7 +211,12 @@ def _look_at_nifti(source: Source, findings: Findings) -> None:
 def _mask(source: Source) -> FoundMask:
     reader = open_mask(source.path)
     return FoundMask(
-        source.path, source.name, reader.format, reader.frame_uid, list(reader.segments)
+        source.path,
+        source.name,
+        reader.format,
+        reader.frame_uid,
+        list(reader.segments),
+        reader.synthetic,
     )
 
 
@@ -203,6 +231,7 @@ def _volume(stack: Stack) -> FoundVolume:
         files=len({item.path for item in stack.slices}),
         warnings=list(stack.warnings),
         origin=stack,
+        synthetic=BY_DICOM if stack.synthetic else "",
     )
 
 

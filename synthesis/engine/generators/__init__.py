@@ -2,8 +2,8 @@
 
 A new generator is one file with a class that satisfies ``Generator``, and one line in
 ``_REGISTRY``. Factories are called on demand, so a generator that needs heavy libraries costs
-nothing until it is asked for. A learned generator takes a checkpoint file; one that needs none
-refuses it, so that nobody believes to have used it.
+nothing until it is asked for, and a page may list the names. A learned generator takes a
+checkpoint file; one that needs none refuses it, so that nobody believes to have used it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
-from synthesis.engine.arrays import Field
-from synthesis.engine.organs import OrganPrior
-from synthesis.engine.records import HostCrop
-from synthesis.engine.shapes import SoftLesion
+    from synthesis.engine.arrays import Field
+    from synthesis.engine.organs import OrganPrior
+    from synthesis.engine.records import HostCrop
+    from synthesis.engine.shapes import SoftLesion
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,18 @@ _REGISTRY: dict[str, Callable[[Weights | None], Generator]] = {
     "textural": _textural,
     "freetumor": _freetumor,
 }
+#: Those that refuse to start without a checkpoint.
+_LEARNED = frozenset({"freetumor"})
 
 
 def generator_names() -> tuple[str, ...]:
     """Names of all generators, the default one first."""
     return tuple(_REGISTRY)
+
+
+def needs_weights(name: str) -> bool:
+    """Whether the generator called ``name`` works from a checkpoint."""
+    return name in _LEARNED
 
 
 def get_generator(name: str, weights: Weights | None = None) -> Generator:

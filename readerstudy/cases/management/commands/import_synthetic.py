@@ -24,6 +24,11 @@ class Command(BaseCommand):
             action="store_true",
             help="keep only the change inside the mask and its soft edge of 2 mm",
         )
+        add(
+            "--original-synthetic",
+            action="store_true",
+            help="the original is no scan either: none of its lesions counts as a real one",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         done = import_synthetic(
@@ -33,6 +38,7 @@ class Command(BaseCommand):
             generator=options["generator"],
             organ=options["organ"],
             clean_outside=options["clean_outside"],
+            original_synthetic=options["original_synthetic"],
         )
         row = done.candidate
         self.stdout.write(done.change.sentence())

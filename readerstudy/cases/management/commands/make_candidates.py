@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from readerstudy.cases.services import make_candidates
+from readerstudy.cases.services import make_candidates, scans_with_tumors
 from readerstudy.command import Command as BaseCommand
 from readerstudy.errors import UserError
 from readerstudy.library.models import Mask
@@ -27,6 +27,12 @@ class Command(BaseCommand):
         volumes = chosen_volumes(options["volume"], masks__kind=Mask.Kind.TUMOR)
         if not volumes:
             raise UserError("No volume in the library has a tumor mask; import one first.")
+        if not options["volume"]:
+            scans = {volume.pk for volume in scans_with_tumors()}
+            for volume in volumes:
+                if volume.pk not in scans:
+                    self.stdout.write(f"{volume.name}: left out, made by a generator")
+            volumes = [volume for volume in volumes if volume.pk in scans]
         for volume in volumes:
             made = make_candidates(volume, min_diameter_mm=options["min_diameter_mm"])
             self.stdout.write(f"{volume.name}: {len(made)} new")

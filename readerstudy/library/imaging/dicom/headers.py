@@ -19,6 +19,8 @@ from readerstudy.library.imaging.dicom.files import (
 )
 from readerstudy.library.imaging.errors import ImagingError
 from readerstudy.library.imaging.limits import MAX_SIDE, MAX_VOXELS
+from readerstudy.library.imaging.synthetic import WARNING as SYNTHETIC
+from readerstudy.library.imaging.synthetic import dicom_says_so
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
@@ -60,6 +62,7 @@ class CtSlice:
     slope: float
     intercept: float
     warnings: tuple[str, ...]
+    synthetic: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +227,7 @@ def _slice(
         slope=slope,
         intercept=intercept,
         warnings=notes,
+        synthetic=dicom_says_so(dataset),
     )
 
 
@@ -289,8 +293,8 @@ def _warnings(dataset: Dataset) -> tuple[str, ...]:
         notes.append("The image was once compressed with loss: it may differ from its original.")
     if "DERIVED" in {str(value).upper() for value in _list(dataset.get("ImageType"))[:1]}:
         notes.append("The series is marked DERIVED: it may have been resampled or filtered.")
-    if str(dataset.get("SyntheticData", "")).upper() == "YES":
-        notes.append("The files say that their data is synthetic: never take it for a real case.")
+    if dicom_says_so(dataset):
+        notes.append(SYNTHETIC)
     part = str(dataset.get("BodyPartExamined", "")).upper()
     if any(word in part for word in ("HEAD", "BRAIN", "SKULL", "FACE")):
         notes.append("It shows a head: a face can be recognized from CT; remove the face first.")

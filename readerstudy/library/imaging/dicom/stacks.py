@@ -38,6 +38,11 @@ class Stack:
     def frame_uid(self) -> str:
         return self.slices[0].frame_uid
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of the files says that its data is synthetic."""
+        return any(item.synthetic for item in self.slices)
+
 
 @dataclass(frozen=True)
 class Refused:

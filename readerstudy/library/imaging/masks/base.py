@@ -33,6 +33,7 @@ class MaskReader(Protocol):
 
     format: str
     frame_uid: str
+    synthetic: bool
     segments: list[Segment]
 
     def read(self, keys: Sequence[int], target: Geometry) -> BoolArray:

@@ -25,6 +25,7 @@ class NiftiMask:
 
     def __init__(self, path: Path) -> None:
         self._file = NiftiFile(path)
+        self.synthetic = self._file.says_synthetic()
         labels = self._file.labels()
         if labels is None:
             stored = self._file.stored()

@@ -15,6 +15,7 @@ from readerstudy.library.imaging.dicom.headers import rtstruct_frame
 from readerstudy.library.imaging.errors import GridMismatch, ImagingError
 from readerstudy.library.imaging.geometry import FloatArray, Geometry
 from readerstudy.library.imaging.masks.base import BoolArray, Segment
+from readerstudy.library.imaging.synthetic import dicom_says_so
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 # How far (in slices) a contour may lie from the slice it was drawn on.
@@ -34,6 +35,7 @@ class RtStructMask:
         dataset = open_dicom(path, pixels=True)
         try:
             self.frame_uid = rtstruct_frame(dataset)
+            self.synthetic = dicom_says_so(dataset)
             names = {
                 int(item.ROINumber): str(item.get("ROIName", ""))
                 for item in dataset.get("StructureSetROISequence") or []

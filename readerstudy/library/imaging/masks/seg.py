@@ -16,6 +16,7 @@ from readerstudy.library.imaging.errors import GridMismatch, ImagingError
 from readerstudy.library.imaging.geometry import Geometry
 from readerstudy.library.imaging.limits import MAX_SIDE, MAX_VOXELS
 from readerstudy.library.imaging.masks.base import BoolArray, Segment
+from readerstudy.library.imaging.synthetic import dicom_says_so
 
 # Share of a voxel a pixel center may lie off a voxel center.
 TOLERANCE = 0.1
@@ -42,6 +43,7 @@ class SegMask:
     def _read_header(self) -> None:
         dataset = self._dataset
         self.frame_uid = str(dataset.get("FrameOfReferenceUID", ""))
+        self.synthetic = dicom_says_so(dataset)
         self._kind = str(dataset.get("SegmentationType", ""))
         if self._kind not in ("BINARY", "FRACTIONAL", "LABELMAP"):
             raise ImagingError(f"its segmentation type {self._kind[:16]!r} cannot be read")

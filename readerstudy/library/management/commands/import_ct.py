@@ -52,6 +52,11 @@ class Command(BaseCommand):
         )
         parser.add_argument("--source", default="", help="where the data come from, for the paper")
         parser.add_argument("--patient", default="", help="study code of the patient, never a name")
+        parser.add_argument(
+            "--synthetic",
+            action="store_true",
+            help="a generator made these volumes: no lesion in them counts as a real one",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         uploads = data_path("uploads", "x").parent
@@ -64,6 +69,7 @@ class Command(BaseCommand):
                 uses,
                 source=options["source"],
                 patient=options["patient"],
+                synthetic=options["synthetic"],
                 progress=self._progress if sys.stderr.isatty() else None,
             )
         unused = importing.unused_masks(findings, uses)
