@@ -29,13 +29,14 @@ In this folder, with the readerstudy source on PYTHONPATH:
     import json
     from readerstudy.analysis.stats.analyze import analyze
     from readerstudy.analysis.stats.plan import Plan
+    from readerstudy.analysis.stats.serialize import same
     from readerstudy.analysis.stats.tidy import read_judgments
 
     cases = read_judgments("cases.csv")[["case_id", "patient_id", "size_band"]]
     judgments = read_judgments("judgments.csv").merge(cases, on="case_id")
     stored = json.load(open("results.json", encoding="utf-8"))
     again = analyze(judgments, Plan.from_json(stored["plan"]))
-    assert all(again[key] == stored[key] for key in again)
+    assert same(again, {key: stored[key] for key in again})  # to nine digits
     print(again["primary"]["sentence"])
 
 Recompute with pandas alone

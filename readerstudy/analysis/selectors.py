@@ -58,6 +58,7 @@ def plan_of(trial: Trial) -> Plan:
         size_bands=tuple(
             SizeBand(band.name, band.from_mm, band.to_mm) for band in protocol.design.size_bands
         ),
+        seed=trial.seed,
     )
 
 
@@ -144,6 +145,61 @@ def cases_csv(trial: Trial, level: str) -> bytes:
             row += [known.diameter_mm, known.arm, known.generator]
         rows.append(row)
     return csvtext.table(columns, rows)
+
+
+# ------------------------------------------------------------------------------ single answers
+
+
+def ratings_of(trial: Trial) -> dict[tuple[str, str], str]:
+    """First answer, "1" to "6", of each reader (code) to each counted case (C012).
+
+    Raises:
+        NotUnblinded: whoever sees these sees what the cases are beside them.
+    """
+    require_unblinded(trial)
+    rows = Judgment.objects.filter(
+        assignment__trial=trial, assignment__phase=Case.Phase.MAIN, assignment__repeat=1
+    ).values_list("assignment__membership__code", "assignment__case__number", "rating")
+    return {(code, f"C{number:03d}"): str(rating) for code, number, rating in rows}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reader's answer to one case; `seconds` is active time."""
+
+    reader: str
+    rating: int
+    verdict: str
+    repeat: bool
+    seconds: float | None
+    cues: list[str]
+    comment: str
+
+
+def answers_to(case: Case) -> list[Answer]:
+    """All answers to a case of an unblinded trial, by reader code, repeats after first readings.
+
+    Raises:
+        NotUnblinded: the truth of the trial is sealed.
+    """
+    require_unblinded(case.trial)
+    rows = (
+        Judgment.objects.filter(assignment__case=case)
+        .select_related("assignment__membership")
+        .order_by("assignment__membership__code", "assignment__repeat")
+    )
+    return [
+        Answer(
+            row.assignment.membership.code,
+            row.rating,
+            row.verdict,
+            row.assignment.repeat > 1,
+            None if row.client_active_ms is None else row.client_active_ms / 1000,
+            [str(cue) for cue in row.cues],
+            row.comment.strip(),
+        )
+        for row in rows
+    ]
 
 
 # ------------------------------------------------------------------------------- stored results

@@ -13,4 +13,4 @@ figures. Conventions that hold in every module:
 from __future__ import annotations
 
 #: Changes whenever a number for the same input could change.
-ENGINE_VERSION = "1.0.0"
+ENGINE_VERSION = "2.0.0"

@@ -1,32 +1,27 @@
 """Judgments and a plan in, one JSON-ready dictionary out: every number a report may print.
 
-The dictionary is versioned by ``schema``. Values that do not exist are null beside a ``reason``.
-Intervals are not truncated to the range of the statistic.
+The dictionary is versioned by ``schema``; docs/results.schema.json describes it. Values that do
+not exist are null beside a ``reason``. Intervals are not truncated to the range of the statistic.
+The same code serves a trial of this platform and a table from elsewhere.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from readerstudy.analysis.stats import ENGINE_VERSION, subgroup
-from readerstudy.analysis.stats.confusion import RATES, pooled
-from readerstudy.analysis.stats.covariance import Covariance
-from readerstudy.analysis.stats.foolrate import by_case, by_group, fool_rate
-from readerstudy.analysis.stats.imrmc import imrmc
-from readerstudy.analysis.stats.inference import Verdict, verdict
+from readerstudy.analysis.stats import ENGINE_VERSION, sections
 from readerstudy.analysis.stats.mrmc import OrSingle, or_single, reader_average
-from readerstudy.analysis.stats.perreader import per_reader
 from readerstudy.analysis.stats.plan import Plan
 from readerstudy.analysis.stats.readings import Readings
-from readerstudy.analysis.stats.roc import average_roc
 from readerstudy.analysis.stats.serialize import to_json
 from readerstudy.analysis.stats.tidy import Judgments, case_facts, check, to_readings
-from readerstudy.analysis.stats.wording import sentence
 
-SCHEMA = "readerstudy.results/1"
+SCHEMA = "readerstudy.results/2"
 #: Endpoints analysed with readers and cases random, the primary one first on a page.
 ENDPOINTS = (
     "auc",
@@ -43,8 +38,17 @@ _ON_UNIT_SCALE = frozenset(ENDPOINTS) - {"dprime", "criterion"}
 #: Readers below this number say little about other readers.
 FEW_READERS = 5
 
+Progress = Callable[[int, int, str], None]
+Step = tuple[str, str, Callable[[], Any]]
 
-def analyze(judgments: pd.DataFrame, plan: Plan | None = None) -> dict[str, Any]:
+
+def silent(done: int, total: int, message: str) -> None:
+    """Progress for callers that show none."""
+
+
+def analyze(
+    judgments: pd.DataFrame, plan: Plan | None = None, *, progress: Progress = silent
+) -> dict[str, Any]:
     """Check the table and compute the whole analysis.
 
     Raises:
@@ -53,45 +57,65 @@ def analyze(judgments: pd.DataFrame, plan: Plan | None = None) -> dict[str, Any]
     plan = plan or Plan()
     checked = check(judgments, plan)
     readings = to_readings(checked, plan)
-    facts = case_facts(checked, plan)
-    endpoints = {key: _endpoint(readings, key, plan) for key in ENDPOINTS}
-    rows = per_reader(readings, checked.first)
-    primary = endpoints[plan.primary]
-    answer = verdict(primary.rrrc, plan.margin)
+    found: dict[str, Any] = {}
+    steps = _steps(checked, readings, plan, found)
+    for number, (key, words, compute) in enumerate(steps):
+        progress(number, len(steps), words)
+        found[key] = compute()
     result = {
         "schema": SCHEMA,
         "engine": ENGINE_VERSION,
+        "layout": "vtt",
         "plan": asdict(plan),
         "positive": plan.positive,
         "negative": plan.negative,
-        "data": _data(checked, readings),
-        "primary": _primary(primary, answer, plan),
-        "endpoints": endpoints,
-        "methods": _methods(readings, plan),
-        "reader_average": {
-            key: reader_average(readings, key, margins=_margins(key, plan)) for key in ENDPOINTS
-        },
-        "readers": rows,
-        "pooled": _pooled(readings),
-        "roc_average": average_roc([row.roc for row in rows if row.roc is not None]),
-        "fool_rate": {
-            "overall": fool_rate(readings),
-            "by_organ": by_group(readings, facts["organ"].tolist()),
-            "by_size": _in_order(by_group(readings, facts["size_band"].tolist()), plan),
-            "by_generator": by_group(readings, facts["generator"].tolist()),
-        },
-        "cases": _cases(readings, facts),
-        "subgroups": {
-            "organ": _subgroups(readings, facts["organ"].tolist(), plan),
-            "size": _in_order(_subgroups(readings, facts["size_band"].tolist(), plan), plan),
-        },
-        "notes": _notes(checked, readings),
+        "data": sections.data(checked, readings),
+        "primary": sections.primary(found["endpoints"][plan.primary], plan),
+        **found,
+        "notes": notes(checked.notes, readings),
     }
     plain: dict[str, Any] = to_json(result)
     return plain
 
 
-# ------------------------------------------------------------------------------------- sections
+def _steps(
+    checked: Judgments, readings: Readings, plan: Plan, found: dict[str, Any]
+) -> tuple[Step, ...]:
+    """(key, words for the progress line, computation) of every section, in the order computed.
+
+    Each drawing section has a stream of its own, so that leaving one out changes no other.
+    """
+    facts = case_facts(checked, plan)
+    streams = dict(zip(_DRAWING, np.random.SeedSequence(plan.seed).spawn(len(_DRAWING))))
+
+    def rng(name: str) -> np.random.Generator:
+        return np.random.default_rng(streams[name])
+
+    return (
+        ("endpoints", "Endpoints",
+         lambda: {key: _endpoint(readings, key, plan) for key in ENDPOINTS}),
+        ("methods", "The primary endpoint by other methods",
+         lambda: sections.methods(readings, checked.first, plan, rng("bootstrap"))),
+        ("permutation", "Permutation test",
+         lambda: sections.permutation(readings, plan, rng("permutation"))),
+        ("reader_average", "Readers",
+         lambda: {
+             key: reader_average(readings, key, margins=_margins(key, plan)) for key in ENDPOINTS
+         }),
+        ("readers", "Readers", lambda: sections.readers(readings, checked.first)),
+        ("pooled", "Readers", lambda: sections.pooled_section(readings)),
+        ("roc_average", "Readers", lambda: sections.average_curve(found["readers"])),
+        ("fool_rate", "Groups", lambda: sections.fool_rates(readings, facts, plan)),
+        ("cases", "Cases", lambda: sections.cases(readings, facts)),
+        ("subgroups", "Groups", lambda: sections.subgroups(readings, facts, plan)),
+        ("generators", "Generators", lambda: sections.generators(readings, facts, plan)),
+        ("precision", "Precision reached",
+         lambda: sections.precision(found["endpoints"][plan.primary], readings, plan)),
+    )  # fmt: skip
+
+
+#: Sections that draw random numbers.
+_DRAWING = ("bootstrap", "permutation", "agreement", "calibration")
 
 
 def _margins(key: str, plan: Plan) -> tuple[float, ...]:
@@ -99,151 +123,28 @@ def _margins(key: str, plan: Plan) -> tuple[float, ...]:
 
 
 def _endpoint(readings: Readings, key: str, plan: Plan) -> OrSingle:
-    cov: Covariance = plan.covariance if key in ("auc", "balanced_accuracy") else "jackknife"
+    cov = plan.covariance if key in ("auc", "balanced_accuracy") else "jackknife"
     return or_single(readings, key, cov, margins=_margins(key, plan))
 
 
-def _primary(endpoint: OrSingle, answer: Verdict, plan: Plan) -> dict[str, Any]:
-    result = endpoint.rrrc
-    return {
-        "metric": endpoint.metric,
-        "label": endpoint.label,
-        "positive": endpoint.positive,
-        "result": result,
-        "margin": plan.margin,
-        "verdict": answer,
-        "sentence": sentence(endpoint.label, result, answer, plan.positive, plan.negative),
-    }
-
-
-def _data(checked: Judgments, readings: Readings) -> dict[str, Any]:
-    read = readings.read
-    first = checked.first
-    return {
-        "n_readers": readings.n_readers,
-        "n_cases": readings.n_cases,
-        "n_positive": readings.n_positive,
-        "n_negative": readings.n_negative,
-        "n_readings": int(read.sum()),
-        "n_possible": int(read.size),
-        "n_missing": int((~read).sum()),
-        "n_repeats": len(checked.repeats),
-        "fully_crossed": readings.fully_crossed,
-        "unit": readings.unit_name,
-        "n_units": readings.n_units,
-        "score_levels": sorted(float(s) for s in first["score"].unique()),
-    }
-
-
-def _methods(readings: Readings, plan: Plan) -> list[dict[str, Any]]:
-    """The primary endpoint by every route, side by side."""
-    key = plan.primary
-    routes: list[dict[str, Any]] = []
-    names = {
-        "jackknife": "jackknife covariance",
-        "delong": "DeLong covariance",
-        "unbiased": "unbiased U-statistic covariance",
-    }
-    covs: tuple[Covariance, ...] = ("jackknife", "delong", "unbiased")
-    for cov in covs:
-        done = or_single(readings, key, cov, margins=(plan.margin,))
-        routes.append(
-            {
-                "name": f"Obuchowski-Rockette, {names[cov]}",
-                "generalizes_to": "other readers and other cases",
-                "result": done.rrrc,
-            }
-        )
-        if cov == plan.covariance:
-            fixed = done
-    routes.append(
-        {
-            "name": "U-statistic (iMRMC), BDG degrees of freedom",
-            "generalizes_to": "other readers and other cases",
-            "result": imrmc(readings, key, margins=(plan.margin,)).result,
-        }
-    )
-    routes.append(
-        {
-            "name": "Readers fixed, cases random",
-            "generalizes_to": "these readers, other cases",
-            "result": fixed.frrc,
-        }
-    )
-    routes.append(
-        {
-            "name": "Readers random, cases fixed",
-            "generalizes_to": "other readers, these cases",
-            "result": fixed.rrfc,
-        }
-    )
-    return routes
-
-
-def _pooled(readings: Readings) -> dict[str, Any]:
-    done = pooled(readings)
-    return {
-        "label": done.label,
-        "table": done.table,
-        "rates": {
-            key: {"wilson": done.wilson[key], "clopper_pearson": done.clopper_pearson[key]}
-            for key in RATES
-        },
-        "derived": done.table.derived(),
-    }
-
-
-def _cases(readings: Readings, facts: pd.DataFrame) -> list[dict[str, Any]]:
-    known = facts.set_index("case_id")
-    rows = []
-    for row in by_case(readings):
-        fact = known.loc[row.case]
-        size = float(fact["size_mm"])
-        rows.append(
-            {
-                **to_json(row),
-                "organ": str(fact["organ"]),
-                "size_mm": None if size != size else size,
-                "size_band": str(fact["size_band"]),
-                "generator": str(fact["generator"]),
-            }
-        )
-    return rows
-
-
-def _subgroups(readings: Readings, labels: list[str], plan: Plan) -> tuple[subgroup.Subgroup, ...]:
-    return subgroup.by(
-        readings,
-        labels,
-        plan.primary,
-        "jackknife",
-        min_cases=plan.min_cases,
-        min_readers=plan.min_readers,
-    )
-
-
-def _in_order(groups: tuple[Any, ...], plan: Plan) -> list[Any]:
-    """Size bands in the order of the plan, unknown bands after them by name."""
-    order = {band.label: i for i, band in enumerate(plan.size_bands)}
-    return sorted(groups, key=lambda g: (order.get(g.group, len(order)), g.group))
-
-
-def _notes(checked: Judgments, readings: Readings) -> list[str]:
-    notes = list(checked.notes)
+def notes(known: tuple[str, ...], readings: Readings) -> list[str]:
+    """What a person should know before reading any number."""
+    out = list(known)
     if readings.n_readers < FEW_READERS:
-        notes.append(
-            f"{readings.n_readers} readers: the variation between readers is poorly known, and "
+        word = "reader" if readings.n_readers == 1 else "readers"
+        out.append(
+            f"{readings.n_readers} {word}: the variation between readers is poorly known, and "
             "intervals that generalize to other readers are wide or missing."
         )
     missing = int((~readings.read).sum())
     if missing:
-        notes.append(
+        out.append(
             f"{missing} of {readings.read.size} readings are missing; each reader's values rest "
             "on the cases that reader answered."
         )
     if readings.unit_name == "patient":
-        notes.append(
+        out.append(
             f"{readings.n_cases} cases come from {readings.n_units} patients: the patient, not "
             "the case, is the unit of the jackknife."
         )
-    return notes
+    return out

@@ -10,7 +10,7 @@ from readerstudy.analysis.stats.covariance import Covariance
 #: Endpoints that chance fixes at one half whatever the mix of the two classes.
 Primary = Literal["auc", "balanced_accuracy"]
 PRIMARY: tuple[Primary, ...] = ("auc", "balanced_accuracy")
-MOST_REPLICATES = 1_000_000
+LEAST_REPLICATES, MOST_REPLICATES = 100, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,11 @@ class Plan:
             raise ValueError("the covariance is one of jackknife, delong, unbiased")
         if self.unit not in ("auto", "case", "patient"):
             raise ValueError("the unit is one of auto, case, patient")
-        if not 0 <= self.replicates <= MOST_REPLICATES:
-            raise ValueError(f"replicates lie between 0 and {MOST_REPLICATES:,}")
+        if not LEAST_REPLICATES <= self.replicates <= MOST_REPLICATES:
+            raise ValueError(
+                f"replicates lie between {LEAST_REPLICATES} and {MOST_REPLICATES}, not "
+                f"{self.replicates}"
+            )
         if self.seed < 0:
             raise ValueError("the seed is 0 or more")
         if self.min_cases < 2 or self.min_readers < 2:

@@ -37,3 +37,18 @@ def to_json(value: Any) -> Any:
 def dumps(value: Any) -> str:
     """Canonical text: two-space indent, keys in the order given, newline at the end."""
     return json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def same(one: Any, other: Any, rtol: float = 1e-9) -> bool:
+    """Whether two documents hold the same values, numbers up to ``rtol``.
+
+    Linear algebra rounds differently on other processors, so the last digits of a document made
+    elsewhere may differ.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(same(one[k], other[k], rtol) for k in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(same(a, b, rtol) for a, b in zip(one, other))
+    if type(one) is float and type(other) is float:
+        return math.isclose(one, other, rel_tol=rtol, abs_tol=rtol)
+    return bool(one == other)

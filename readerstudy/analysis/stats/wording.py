@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from readerstudy.analysis.stats.inference import Inference, Verdict
+from readerstudy.analysis.stats.multi import GlobalTest
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -62,3 +63,44 @@ def sentence(label: str, result: Inference, verdict: Verdict, positive: str, neg
 def _range(interval: tuple[float, float]) -> str:
     """An interval of a share, drawn within 0 and 1 as tables and figures draw it."""
     return f"{number(max(0.0, interval[0]))} to {number(min(1.0, interval[1]))}"
+
+
+def difference_sentence(first: str, second: str, result: Inference, verdict: Verdict) -> str:
+    """Say what the study shows about the AUC of two modalities."""
+    pair = f"{first} and {second}"
+    if result.estimate is None or result.ci95 is None or result.ci90 is None:
+        return f"No answer: the AUC of {pair} cannot be compared ({result.reason})."
+    scope = (
+        f"difference in AUC ({first} minus {second}) {_signed(result.estimate)}, 95 % interval "
+        f"{_signed(result.ci95[0])} to {_signed(result.ci95[1])}"
+    )
+    ninety = f"90 % interval {_signed(result.ci90[0])} to {_signed(result.ci90[1])}"
+    zone = f"the equivalence range ±{verdict.margin:g}"
+    return {
+        "equivalent": f"The AUC of {pair} is equivalent: {scope}; the {ninety} lies inside {zone}.",
+        "different_within_margin": (
+            f"The AUC of {pair} differs, by less than the margin: {scope}; the {ninety} lies "
+            f"inside {zone}."
+        ),
+        "different": f"The AUC of {pair} differs: {scope}.",
+    }.get(
+        verdict.code,
+        f"The study cannot decide whether the AUC of {pair} differs: {scope}; the {ninety} "
+        f"reaches outside {zone}.",
+    )
+
+
+def global_sentence(names: tuple[str, ...], test: GlobalTest) -> str:
+    """Say whether more than two modalities differ at all."""
+    listed = f"{len(names)} modalities ({', '.join(names)})"
+    if test.p is None or test.statistic is None:
+        return f"No answer: the AUC of the {listed} cannot be compared ({test.reason})."
+    freedom = f"{test.df1}" + ("" if test.df2 is None else f", {test.df2:.1f}")
+    numbers = f"{test.distribution}({freedom}) = {test.statistic:.2f}, {p_text(test.p)}"
+    if test.p < 0.05:
+        return f"The AUC differs between the {listed}: {numbers}."
+    return f"The study does not show that the AUC differs between the {listed}: {numbers}."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
