@@ -11,13 +11,15 @@ case, reader) the variance of the average AUC is sum c_k M_k. Readers weigh by t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from math import floor, sqrt
 from typing import Literal
 
 import numpy as np
 
+from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.covariance import Moments, u_moments
-from readerstudy.analysis.stats.inference import Inference, infer
+from readerstudy.analysis.stats.inference import Inference, holm, infer
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -77,6 +79,28 @@ class ImrmcDifference:
     normal: Inference
 
 
+@dataclass(frozen=True)
+class ImrmcPair:
+    """Two conditions compared; ``p_holm`` is adjusted over all pairs."""
+
+    first: str
+    second: str
+    difference: ImrmcDifference | None
+    p_holm: float | None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ImrmcMulti:
+    """Every condition against guessing, and every pair of conditions against each other."""
+
+    metric: str
+    positive: str
+    n_readers: int
+    each: tuple[tuple[str, Imrmc], ...]
+    pairs: tuple[ImrmcPair, ...]
+
+
 def imrmc(
     readings: Readings,
     metric: Literal["auc", "balanced_accuracy"] = "auc",
@@ -132,21 +156,72 @@ def difference(
     )  # fmt: skip
 
 
+def imrmc_multi(
+    conditions: Conditions,
+    metric: Literal["auc", "balanced_accuracy"] = "auc",
+    *,
+    df_rule: DfRule = "exact",
+    margins: tuple[float, ...] = (),
+) -> ImrmcMulti:
+    """Compare conditions that share readers, and all, some or none of their cases."""
+    each = tuple(
+        (name, imrmc(own, metric, df_rule=df_rule, margins=margins))
+        for name, own in zip(conditions.names, conditions.each, strict=True)
+    )
+    found = []
+    for a, b in combinations(range(conditions.n_conditions), 2):
+        one, two = conditions.each[a], conditions.each[b]
+        gap = _difference(one, two, metric, df_rule)
+        reason = None
+        if gap is None:
+            reason = "needs two readers and two cases of each class in both conditions"
+            if one.n_units < one.n_cases:
+                reason = f"several cases per {one.unit_name}: use the jackknife"
+        found.append((conditions.names[a], conditions.names[b], gap, reason))
+    adjusted = holm([None if gap is None else gap.result.p for _, _, gap, _ in found])
+    pairs = tuple(
+        ImrmcPair(first, second, gap, p, reason)
+        for (first, second, gap, reason), p in zip(found, adjusted, strict=True)
+    )
+    return ImrmcMulti(metric, conditions.each[0].positive, conditions.n_readers, each, pairs)
+
+
+def _difference(
+    one: Readings, two: Readings, metric: str, df_rule: DfRule
+) -> ImrmcDifference | None:
+    if one.n_units < one.n_cases:
+        return None
+    a, b = (own.score if metric == "auc" else own.call for own in (one, two))
+    own_a, own_b = product(u_moments(one, a)), product(u_moments(two, b))
+    cross = product(u_moments(one, a, b))
+    if own_a is None or own_b is None or cross is None:
+        return None
+    return difference(own_a, own_b, cross, df_rule=df_rule)
+
+
 def product(moments: Moments) -> Product | None:
-    """Sum the pairs of readers into eight moments; None where a moment has no pair."""
+    """Sum the pairs of readers into eight moments; None without a pair that shares nothing.
+
+    Another moment without a pair (conditions with cases of their own, readers with cases of their
+    own) has the coefficient zero and is given as zero.
+    """
     same = np.array([np.trace(moments.sums[k]) for k in _ORDER])
     every = np.array([moments.sums[k].sum() for k in _ORDER])
     n_same = np.array([np.trace(moments.counts[k]) for k in _ORDER])
     n_every = np.array([moments.counts[k].sum() for k in _ORDER])
     sums, counts = np.concatenate([same, every - same]), np.concatenate([n_same, n_every - n_same])
-    if (counts <= 0).any():
+    if counts[7] <= 0:
         return None
     # The biased moments count a pair in every group it could also belong to.
     wide, n_wide = _cumulated(same, every), _cumulated(n_same, n_every)
     coefficients = counts / n_wide[7]
     coefficients[7] -= 1
-    m, v = sums / counts, wide / n_wide
-    steps = np.round(1 / (_WEIGHTS @ coefficients) - 1)
+    m, v = np.zeros(8), np.full(8, wide[7] / n_wide[7])
+    np.divide(sums, counts, out=m, where=counts > 0)
+    # Nothing shared: no covariance from there, so the product of the means stands in.
+    np.divide(wide, n_wide, out=v, where=n_wide > 0)
+    with np.errstate(divide="ignore"):
+        steps = np.round(1 / (_WEIGHTS @ coefficients) - 1)
     estimate = (_weighted(moments, moments.theta, 1), _weighted(moments, moments.other_theta, 0))
     return Product(
         estimate, float(coefficients @ m), float(coefficients @ v), m, v, coefficients,

@@ -7,6 +7,7 @@ Med Decis Making 9:190 (1989) for the partial area.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.stats import norm
@@ -49,6 +50,25 @@ class RocCurve:
     fpr: tuple[float, ...]
     tpr: tuple[float, ...]
     thresholds: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class PartialAuc:
+    """Area under part of one empirical curve, plain and after McClish's correction.
+
+    ``corrected`` is None where guessing and perfection give the same area.
+    """
+
+    positive: str
+    n_positive: int
+    n_negative: int
+    over: str
+    low: float
+    high: float
+    estimate: float | None
+    corrected: float | None
+    method: str = "trapezoids under the empirical curve; McClish correction"
+    reason: str | None = None
 
 
 def placements(positives: FloatArray, negatives: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -162,36 +182,96 @@ def roc_points(positives: FloatArray, negatives: FloatArray) -> RocCurve | None:
     return RocCurve((0.0, *fpr.tolist()), (0.0, *tpr.tolist()), (None, *(float(c) for c in cuts)))
 
 
-def average_roc(curves: list[RocCurve], points: int = 101) -> RocCurve | None:
-    """Vertical average: mean true-positive rate at each false-positive rate.
+def average_roc(
+    curves: list[RocCurve], points: int = 101, *, kind: Literal["vertical", "diagonal"] = "vertical"
+) -> RocCurve | None:
+    """Average curve of several readers (Chen and Samuelson, Br J Radiol 87:20140016, 2014).
 
-    Its area equals the mean of the readers' areas up to the grid of ``points`` steps.
+    "vertical" averages the true-positive rate at each false-positive rate; "diagonal" averages
+    the distance from the upper left corner along lines of equal sensitivity minus specificity,
+    which treats the two classes alike. Either has the mean of the readers' areas as its own, up
+    to the grid of ``points`` steps.
     """
     if not curves:
         return None
-    grid = np.linspace(0.0, 1.0, points)
-    lines = []
-    for curve in curves:
-        line = np.interp(grid, curve.fpr, curve.tpr)
-        line[0] = 0.0
-        lines.append(line)
-    mean = np.mean(lines, axis=0)
-    return RocCurve(tuple(grid.tolist()), tuple(mean.tolist()), tuple([None] * points))
+    if kind not in ("vertical", "diagonal"):
+        raise ValueError(f"unknown average {kind!r}; one of vertical, diagonal")
+    fpr = np.linspace(0.0, 1.0, points)
+    if kind == "vertical":
+        lines = [np.interp(fpr, curve.fpr, curve.tpr) for curve in curves]
+        tpr = np.mean(lines, axis=0)
+        # Where curves rise straight from (0, 0), interpolation took their highest point.
+        tpr[0] = 0.0
+    else:
+        # Rotated by 45 degrees: place along the chance line, height above it.
+        place = np.linspace(0.0, 2.0, points)
+        lines = []
+        for curve in curves:
+            x, y = np.asarray(curve.fpr), np.asarray(curve.tpr)
+            lines.append(np.interp(place, x + y, y - x))
+        height = np.mean(lines, axis=0)
+        fpr = np.clip((place - height) / 2, 0.0, 1.0)
+        tpr = np.clip((place + height) / 2, 0.0, 1.0)
+    return RocCurve(tuple(fpr.tolist()), tuple(tpr.tolist()), tuple([None] * points))
 
 
 def pauc(
     positives: FloatArray, negatives: FloatArray, *, spec_from: float
 ) -> tuple[float, float] | None:
     """Area over specificity ``spec_from``..1 and McClish's version of it, rescaled to 0.5..1."""
-    curve = roc_points(positives, negatives)
-    if curve is None or not 0 <= spec_from < 1:
+    found = partial_auc(positives, negatives, low=spec_from)
+    if found.estimate is None or found.corrected is None:
         return None
-    top = 1.0 - spec_from
-    fpr, tpr = np.asarray(curve.fpr), np.asarray(curve.tpr)
-    inside = fpr <= top
-    edge = float(np.interp(top, fpr, tpr))
-    x = np.append(fpr[inside], top)
-    y = np.append(tpr[inside], edge)
-    area = float(np.trapezoid(y, x))
-    lowest, highest = top * top / 2, top
-    return area, (1 + (area - lowest) / (highest - lowest)) / 2
+    return found.estimate, found.corrected
+
+
+def partial_auc(
+    positives: FloatArray,
+    negatives: FloatArray,
+    *,
+    low: float = 0.9,
+    high: float = 1.0,
+    over: Literal["specificity", "sensitivity"] = "specificity",
+    positive: str = "synthetic",
+) -> PartialAuc:
+    """Area under the part of the empirical curve where ``over`` runs from ``low`` to ``high``.
+
+    McClish's correction rescales it so that guessing gives 0.5 and perfection 1 (Med Decis Making
+    9:190, 1989).
+
+    Raises:
+        ValueError: not 0 <= low < high <= 1, or another ``over``.
+    """
+    if not 0 <= low < high <= 1:
+        raise ValueError("a partial area needs 0 <= low < high <= 1")
+    if over not in ("specificity", "sensitivity"):
+        raise ValueError(f"unknown axis {over!r}; one of specificity, sensitivity")
+    n1, n0 = len(positives), len(negatives)
+    curve = roc_points(positives, negatives)
+    if curve is None:
+        missing = "positive" if n1 == 0 else "negative"
+        return PartialAuc(positive, n1, n0, over, low, high, None, None,
+                          reason=f"no {missing} cases were read")  # fmt: skip
+    # Either way: how far the one rate gets while the other error runs from 1 - high to 1 - low.
+    if over == "specificity":
+        x, y = np.asarray(curve.fpr), np.asarray(curve.tpr)
+    else:
+        x, y = 1 - np.asarray(curve.tpr[::-1]), 1 - np.asarray(curve.fpr[::-1])
+    start, stop = 1 - high, 1 - low
+    inner = x[(x > start) & (x < stop)]
+    grid = np.concatenate([[start], inner, [stop]])
+    # A step of the curve stands at one x with several y: walk along it, do not interpolate.
+    height_in = np.concatenate([[_height(x, y, start, last=True)], y[(x > start) & (x < stop)],
+                                [_height(x, y, stop, last=False)]])  # fmt: skip
+    area = float(np.trapezoid(height_in, grid))
+    least, most = (stop**2 - start**2) / 2, stop - start
+    corrected = (1 + (area - least) / (most - least)) / 2 if most > least else None
+    return PartialAuc(positive, n1, n0, over, low, high, area, corrected)
+
+
+def _height(x: FloatArray, y: FloatArray, at: float, *, last: bool) -> float:
+    """The curve at ``at``: the top of a step there when ``last``, else its foot."""
+    here = np.flatnonzero(x == at)
+    if len(here):
+        return float(y[here[-1 if last else 0]])
+    return float(np.interp(at, x, y))

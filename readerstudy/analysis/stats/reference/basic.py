@@ -9,7 +9,7 @@ import numpy as np
 from readerstudy.analysis.stats import bayes, inference, planning, proportions
 from readerstudy.analysis.stats.confusion import Confusion
 from readerstudy.analysis.stats.reference import uniroot
-from readerstudy.analysis.stats.reference.dataset import Dataset
+from readerstudy.analysis.stats.reference.dataset import ASKED, Dataset
 from readerstudy.analysis.stats.sdt import sdt
 
 
@@ -119,6 +119,11 @@ def check_tost_binomial(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
 def check_p_adjust(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
     methods = ("holm", "hochberg", "hommel", "bonferroni", "BH", "BY")
     return {name: inference.adjust(list(args["p"]), name) for name in methods}
+
+
+def check_holm(data: Dataset, args: dict[str, Any]) -> Any:
+    values = inference.adjust(list(args["p"]))
+    return {"holm": values} if args[ASKED] else values
 
 
 def check_bayes_normal(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:

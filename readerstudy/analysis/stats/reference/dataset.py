@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
+from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.plan import Plan
 from readerstudy.analysis.stats.readings import Readings
-from readerstudy.analysis.stats.tidy import Judgments, check, read_judgments, to_readings
+from readerstudy.analysis.stats.tidy import (
+    Judgments,
+    case_facts,
+    check,
+    read_judgments,
+    to_readings,
+)
+
+#: Key under which an adapter finds the names of the values it is asked for.
+ASKED: Final = " asked"
+#: Stands for a value that the data do not determine (a flat likelihood): any number is as good.
+UNDETERMINED: Final = object()
 
 
 class Dataset:
@@ -21,6 +34,8 @@ class Dataset:
         self.folder = folder
         self.name = str(document["dataset"])
         self.file = document.get("data_file")
+        schema = document.get("schema")
+        self.schema: dict[str, Any] = schema if isinstance(schema, dict) else {}
 
     @cached_property
     def table(self) -> pd.DataFrame:
@@ -45,7 +60,28 @@ class Dataset:
 
     @property
     def modalities(self) -> list[str]:
-        return sorted(self.table["modality"].unique())
+        return ordered(self.table["modality"].unique())
+
+    def conditions(self, cut: float | None = None) -> Conditions:
+        """The modalities of a classic set, or the generators of a trial's table."""
+        if not self.is_vtt:
+            return Conditions.of({name: self.readings(name, cut) for name in self.modalities})
+        generators = case_facts(self.judgments)["generator"].tolist()
+        return Conditions.by_generator(self.readings(), generators)
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """In the order of R's factor levels: by number where all are numbers, else as text."""
+    found = sorted(set(names))
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return found
+
+
+def label(name: str) -> int | str:
+    """An id as R prints it back: a whole number where it is one."""
+    return int(name) if name.lstrip("-").isdigit() else name
 
 
 def classic(rows: pd.DataFrame, cut: float | None = None) -> Readings:
@@ -53,7 +89,8 @@ def classic(rows: pd.DataFrame, cut: float | None = None) -> Readings:
 
     ``cut`` turns the rating into a verdict (positive when rating >= cut).
     """
-    readers, row = np.unique(rows["reader"].to_numpy(dtype=object), return_inverse=True)
+    readers = ordered(rows["reader"])
+    row = rows["reader"].map({name: j for j, name in enumerate(readers)}).to_numpy()
     cases, column = np.unique(rows["case"].to_numpy(dtype=object), return_inverse=True)
     rating = rows["rating"].astype(float).to_numpy()
     score = np.full((len(readers), len(cases)), np.nan)
@@ -63,7 +100,7 @@ def classic(rows: pd.DataFrame, cut: float | None = None) -> Readings:
     positive = np.zeros(len(cases), dtype=bool)
     positive[column] = (rows["truth"].astype(int) == 1).to_numpy()
     return Readings(
-        tuple(readers.tolist()),
+        tuple(readers),
         tuple(cases.tolist()),
         "1",
         "0",

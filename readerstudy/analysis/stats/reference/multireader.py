@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -21,6 +22,25 @@ _METRIC = {
     "binary_sens": "sensitivity",
     "binary_spec": "specificity",
 }
+
+
+_VERDICT = "verdict 0/1"
+
+
+def metric_of(args: dict[str, Any]) -> str | None:
+    """The engine's name of the metric; remarks after the first word do not matter."""
+    metric = _METRIC.get(str(args["metric"]).partition(" ")[0])
+    balanced = metric == "auc" and args.get("rating") == _VERDICT
+    return "balanced_accuracy" if balanced else metric
+
+
+def covariance(args: dict[str, Any]) -> Covariance:
+    return cast(Covariance, str(args.get("cov", "jackknife")).lower())
+
+
+def cut_of(args: dict[str, Any]) -> float | None:
+    """``rating>=3`` as 3.0."""
+    return float(str(args["binarise"]).partition(">=")[2]) if "binarise" in args else None
 
 
 def _tost(test: Tost) -> dict[str, Any]:
@@ -61,15 +81,12 @@ def _or_result(done: OrSingle) -> dict[str, Any]:
 
 
 def check_or_single(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
-    metric = _METRIC.get(str(args["metric"]))
+    metric = metric_of(args)
     if metric is None:
         return None
-    if metric == "auc" and args.get("rating") == "verdict 0/1":
-        metric = "balanced_accuracy"
-    subset = str(args.get("subset", ""))
-    modality = subset.partition("==")[2] or None
-    cov = cast(Covariance, str(args["cov"]).lower())
-    return _or_result(or_single(data.readings(modality), metric, cov, margins=MARGINS))
+    modality = str(args.get("subset", "")).partition("==")[2] or None
+    readings = data.readings(modality, cut_of(args))
+    return _or_result(or_single(readings, metric, covariance(args), margins=MARGINS))
 
 
 def check_reader_average(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
@@ -95,7 +112,7 @@ def _auc(found: roc.Auc) -> dict[str, Any]:
 
 def _columns(data: Dataset) -> tuple[list[str], dict[str, tuple[FloatArray, FloatArray]]]:
     """Marker columns of a table with one row per subject and a 0/1 ``outcome``."""
-    names = ["wfns", "s100b", "ndka"]
+    names = [name for name in data.schema if name in data.table and name != "outcome"]
     sick = data.table["outcome"].astype(int).to_numpy() == 1
     values = {name: data.table[name].astype(float).to_numpy() for name in names}
     return names, {name: (v[sick], v[~sick]) for name, v in values.items()}
@@ -106,18 +123,26 @@ def check_delong(data: Dataset, args: dict[str, Any]) -> Any:
         names, split = _columns(data)
         return {name: _auc(roc.delong(*split[name], positive="1")) for name in names}
     out = []
-    for modality in data.modalities:
-        readings = data.readings(modality)
-        pos = readings.is_positive
-        for reader, row in zip(readings.readers, readings.score, strict=True):
-            out.append(
-                {
-                    "reader": reader,
-                    "modality": modality,
-                    **_auc(roc.delong(row[pos], row[~pos], positive="1")),
-                }
-            )
+    for modality, own in _parts(data, args).items():
+        for reader, row in zip(own.readers, own.score, strict=True):
+            one, zero = _classes(own, row)
+            found = _auc(roc.delong(one, zero, positive="1"))
+            out.append({"reader": reader, "modality": modality, **found})
     return out
+
+
+def _classes(readings: Readings, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+    read = ~np.isnan(row)
+    return row[read & readings.is_positive], row[read & ~readings.is_positive]
+
+
+def _parts(data: Dataset, args: dict[str, Any]) -> dict[str, Readings]:
+    """Readings by modality, lined up with one another; a trial's table is one modality."""
+    if data.is_vtt:
+        own = data.readings()
+        return {"1": replace(own, score=own.call) if args.get("rating") == _VERDICT else own}
+    conditions = data.conditions(cut_of(args))
+    return dict(zip(conditions.names, conditions.each, strict=True))
 
 
 def check_delong_paired(data: Dataset, args: dict[str, Any]) -> list[dict[str, Any]]:
@@ -141,21 +166,17 @@ def check_delong_paired(data: Dataset, args: dict[str, Any]) -> list[dict[str, A
 
 
 def check_pauc(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
-    _, split = _columns(data)
-    area = roc.pauc(*split["s100b"], spec_from=float(args["spec_from"]))
+    names, split = _columns(data)
+    # The check that came without a marker was made with this one.
+    marker = str(args.get("marker", "s100b" if "s100b" in names else names[0]))
+    area = roc.pauc(*split[marker], spec_from=float(args["spec_from"]))
     return {} if area is None else {"pauc": area[0], "corrected_mcclish": area[1]}
 
 
 def check_imrmc(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
-    cut = float(str(args["binarise"]).partition(">=")[2]) if "binarise" in args else None
-    if data.is_vtt:
-        readings = data.readings()
-        verdict = args.get("rating") == "verdict 0/1"
-        scored = {"1": readings.call if verdict else readings.score}
-    else:
-        every = {name: data.readings(name, cut) for name in data.modalities}
-        readings = next(iter(every.values()))
-        scored = {name: own.score for name, own in every.items()}
+    parts = _parts(data, args)
+    readings = next(iter(parts.values()))
+    scored = {name: own.score for name, own in parts.items()}
     names = list(scored)
     own = {name: _product(readings, scored[name]) for name in names}
     results = [_imrmc_single(readings, name, own[name]) for name in names]
@@ -169,11 +190,12 @@ def check_imrmc(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
         variance = np.diag(values.theta[:, None] * values.theta[None, :]) - np.diag(
             values.sums["different"] / values.counts["different"]
         )
-        per_reader += [
-            {"reader": r, "modality": name, "n0": readings.n_negative,
-             "n1": readings.n_positive, "auc": float(t), "var_ustat": float(v)}
-            for r, t, v in zip(readings.readers, values.theta, variance, strict=True)
-        ]  # fmt: skip
+        for i, row in enumerate(scored[name]):
+            one, zero = _classes(readings, row)
+            per_reader.append(
+                {"reader": readings.readers[i], "modality": name, "n0": len(zero), "n1": len(one),
+                 "auc": float(values.theta[i]), "var_ustat": float(variance[i])}
+            )  # fmt: skip
     return {"results": results, "per_reader": per_reader}
 
 
