@@ -8,6 +8,7 @@ but conservative with few readers. Reference: Cameron, Gelbach, Miller, J Bus Ec
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from math import exp, log, sqrt
 from typing import Literal
@@ -20,6 +21,10 @@ from scipy import stats
 from readerstudy.analysis.stats.types import FloatArray, Interval
 
 Correlation = Literal["independence", "exchangeable"]
+Robust = Literal["robust", "bias_reduced"]
+#: Printed beside every number from this module.
+ONE_WAY = "sensitivity analysis: clustered one way, ignores the other source of variation"
+BOTH_WAYS = "sensitivity analysis: clustered on reader and case"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Gee:
     alpha: float | None
     wald: tuple[float, int, float] | None
     reason: str | None = None
+    variance: str = "robust"
+    label: str = ONE_WAY
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,23 @@ class TwoWay:
     linear_se: float | None
     linear_ci95: Interval | None
     reason: str | None = None
+    label: str = BOTH_WAYS
+
+
+@dataclass(frozen=True)
+class TwoWaySlope:
+    """Change of a 0/1 outcome per unit of a column, on the plain scale, clustered both ways."""
+
+    n_readers: int
+    n_cases: int
+    intercept: float | None
+    estimate: float | None
+    se: float | None
+    df: int | None
+    ci95: Interval | None
+    p: float | None
+    reason: str | None = None
+    label: str = BOTH_WAYS
 
 
 def gee(
@@ -74,21 +98,29 @@ def gee(
     *,
     name: str,
     correlation: Correlation = "independence",
+    robust: Robust = "robust",
 ) -> Gee:
     """Logistic regression of a 0/1 outcome with one-way clustered variance.
 
     Args:
         design: columns besides the intercept; the Wald test covers all of them.
         name: what the clusters are, for the label.
+        robust: "bias_reduced" widens the sandwich for few clusters (Mancl and DeRouen,
+            Biometrics 57:126, 2001).
     """
     groups, codes = np.unique(cluster.to_numpy(dtype=object), return_inverse=True)
     n = len(groups)
+
+    def refuse(reason: str) -> Gee:
+        return Gee(name, correlation, n, (), None, None, None, None, None, reason, robust)
+
     if len(outcome) == 0 or outcome.min() == outcome.max() or n < 2:
-        reason = "fewer than two clusters" if n < 2 else "all outcomes are alike"
-        return Gee(name, correlation, n, (), None, None, None, None, None, reason)
+        return refuse("fewer than two clusters" if n < 2 else "all outcomes are alike")
     columns = {"(Intercept)": np.ones(len(outcome)), **(design or {})}
     order = np.argsort(codes, kind="stable")
     matrix = np.column_stack(list(columns.values()))[order]
+    if np.linalg.matrix_rank(matrix) < matrix.shape[1]:
+        return refuse("a column does not vary, or another one already says it")
     structure = (
         sm.cov_struct.Exchangeable
         if correlation == "exchangeable"
@@ -98,8 +130,13 @@ def gee(
         outcome[order], matrix, groups=codes[order], family=sm.families.Binomial(),
         cov_struct=structure(),
     )  # fmt: skip
-    fit = model.fit(cov_type="robust")
+    # A column that separates right from wrong has no finite slope: no estimate, not a warning.
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        fit = model.fit(cov_type=robust)
     beta, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
+    if not (np.isfinite(beta).all() and (np.diag(covariance) > 0).all()) or abs(beta).max() > 30:
+        return refuse("the regression has no finite solution, or no variation between clusters")
     rows = []
     for i, key in enumerate(columns):
         se = sqrt(covariance[i, i])
@@ -114,7 +151,7 @@ def gee(
         _logistic(first.estimate) if alone else None,
         _back(first.estimate, first.se, float(stats.norm.ppf(0.975))) if alone else None,
         _back(first.estimate, first.se, float(stats.t.ppf(0.975, n - 1))) if alone else None,
-        alpha, None if alone else _wald(beta[1:], covariance[1:, 1:]),
+        alpha, None if alone else _wald(beta[1:], covariance[1:, 1:]), None, robust,
     )  # fmt: skip
 
 
@@ -158,6 +195,36 @@ def twoway_cluster(
         _back(logit, se, q), float(2 * stats.t.sf(abs(statistic), df)), linear,
         (p - q * linear, p + q * linear),
     )  # fmt: skip
+
+
+def twoway_slope(
+    outcome: FloatArray, column: FloatArray, reader: pd.Series[str], case: pd.Series[str]
+) -> TwoWaySlope:
+    """Least squares of a 0/1 outcome on one column (linear probability), clustered both ways.
+
+    Variance and degrees of freedom as in :func:`twoway_cluster`.
+    """
+    n_readers, n_cases = reader.nunique(), case.nunique()
+    df = min(n_readers, n_cases) - 1
+    if len(outcome) == 0 or float(np.ptp(column)) == 0 or df < 1:
+        reason = "fewer than two readers or cases" if df < 1 else "the column does not vary"
+        return TwoWaySlope(n_readers, n_cases, None, None, None, None, None, None, reason)
+    centred = column - column.mean()
+    spread = float(centred @ centred)
+    slope = float(centred @ outcome) / spread
+    residual = outcome - outcome.mean() - slope * centred
+    score = residual * centred
+    by_reader, by_case = _meat(score, reader), _meat(score, case)
+    meat = by_reader + by_case - float(score @ score)
+    if meat <= 0:
+        meat = max(by_reader, by_case)
+    se, intercept = sqrt(meat) / spread, float(outcome.mean() - slope * column.mean())
+    if se <= 1e-12:
+        return TwoWaySlope(n_readers, n_cases, intercept, slope, 0.0, df, None, None,
+                           "no variation: the standard error is zero")  # fmt: skip
+    half = float(stats.t.ppf(0.975, df)) * se
+    return TwoWaySlope(n_readers, n_cases, intercept, slope, se, df, (slope - half, slope + half),
+                       float(2 * stats.t.sf(abs(slope / se), df)))  # fmt: skip
 
 
 def _meat(residual: FloatArray, cluster: pd.Series[str]) -> float:

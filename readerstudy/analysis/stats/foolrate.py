@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from readerstudy.analysis.stats.inference import Inference, infer
 from readerstudy.analysis.stats.mrmc import or_single
 from readerstudy.analysis.stats.proportions import Proportion, rate_ci
 from readerstudy.analysis.stats.readings import Readings
-from readerstudy.analysis.stats.types import BoolArray
+from readerstudy.analysis.stats.types import BoolArray, Interval
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class CaseRow:
     """How the readers took one case.
 
     ``wrong`` counts readers whose verdict differs from the truth (for a synthetic case: readers
-    fooled). ``shrunken`` is the rate pulled towards the mean of its arm (see :func:`shrink`).
+    fooled). ``shrunken`` is the rate pulled towards the mean of its arm, with the interval that
+    goes with it (see :func:`shrunken`).
     """
 
     case: str
@@ -52,6 +54,17 @@ class CaseRow:
     shrunken: float | None
     mean_score: float | None
     wrong_readers: tuple[str, ...]
+    shrunken_ci95: Interval | None = None
+    shrunken_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Shrunken:
+    """A case's rate after empirical Bayes; no interval where the cases do not differ."""
+
+    rate: float
+    ci95: Interval | None
+    reason: str | None = None
 
 
 def fool_rate(
@@ -118,33 +131,54 @@ def by_case(readings: Readings) -> tuple[CaseRow, ...]:
                 tuple(r for r, w in zip(readings.readers, wrong[:, k], strict=True) if w),
             )
         )
-    shrunk: dict[str, float | None] = {}
+    shrunk: dict[str, Shrunken] = {}
     for arm in (readings.positive, readings.negative):
         own = [r for r in rows if r.truth == arm and r.n]
-        for row, value in zip(own, shrink([r.wrong for r in own], [r.n for r in own]), strict=True):
-            shrunk[row.case] = value
-    rows = [replace(r, shrunken=shrunk.get(r.case)) for r in rows]
+        found = shrunken([r.wrong for r in own], [r.n for r in own])
+        shrunk.update({row.case: value for row, value in zip(own, found, strict=True)})
+    rows = [
+        replace(r, shrunken=s.rate, shrunken_ci95=s.ci95, shrunken_reason=s.reason)
+        if (s := shrunk.get(r.case)) else replace(r, shrunken_reason="nobody read the case")
+        for r in rows
+    ]  # fmt: skip
     return tuple(sorted(rows, key=lambda r: (-(r.rate if r.rate is not None else -1.0), r.case)))
 
 
 def shrink(x: Sequence[int], n: Sequence[int]) -> list[float]:
+    """Empirical-Bayes rates of ``x`` of ``n``, see :func:`shrunken`."""
+    return [one.rate for one in shrunken(x, n)]
+
+
+def shrunken(x: Sequence[int], n: Sequence[int]) -> list[Shrunken]:
     """Empirical-Bayes rates: beta-binomial prior fitted by moments (Kleinman, JASA 68:46, 1973).
 
     With few readers a case at 11 of 13 is mostly luck; its shrunken rate says how much is left.
-    Rates equal the common mean when the spread is no wider than binomial.
+    Rates equal the common mean, without interval, when the spread is no wider than binomial. The
+    interval holds the middle 95 % of the posterior; it takes the prior as known.
     """
     counts, totals = np.asarray(x, dtype=float), np.asarray(n, dtype=float)
     if len(counts) == 0:
         return []
     rates = counts / totals
     mean = float(counts.sum() / totals.sum())
-    if len(counts) < 2 or mean in (0.0, 1.0):
-        return [mean] * len(counts)
+
+    def alike(reason: str) -> list[Shrunken]:
+        return [Shrunken(mean, None, reason)] * len(counts)
+
+    if len(counts) < 2:
+        return alike("one case: there is no spread to learn from")
+    if mean in (0.0, 1.0):
+        return alike("every reading of every case is alike")
     k, readings = len(counts), float(totals.sum())
     spread = float((totals * (rates - mean) ** 2).sum()) / (mean * (1 - mean))
     room = readings - float((totals**2).sum()) / readings - (k - 1)
     rho = (spread - (k - 1)) / room if room > 0 else 0.0
     if rho <= 0:
-        return [mean] * k
+        return alike("the cases differ no more than by chance")
     strength = 1 / min(rho, 1 - 1e-9) - 1
-    return [float(v) for v in (counts + strength * mean) / (totals + strength)]
+    a, b = counts + strength * mean, totals - counts + strength * (1 - mean)
+    low, high = stats.beta.ppf(0.025, a, b), stats.beta.ppf(0.975, a, b)
+    return [
+        Shrunken(float(rate), (float(lo), float(hi)))
+        for rate, lo, hi in zip(a / (a + b), low, high, strict=True)
+    ]
