@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from readerstudy.analysis.stats.reference import basic, multireader, trial
+from readerstudy.analysis.stats.reference import basic, multireader, several, trial
+from readerstudy.analysis.stats.reference.agreements import AGREEMENT_ADAPTERS
 from readerstudy.analysis.stats.reference.dataset import Dataset
+from readerstudy.analysis.stats.reference.models import MODEL_ADAPTERS
 
 ADAPTERS: dict[str, Callable[[Dataset, dict[str, Any]], Any]] = {
     "proportion_ci": basic.check_proportion_ci,
@@ -18,6 +20,11 @@ ADAPTERS: dict[str, Callable[[Dataset, dict[str, Any]], Any]] = {
     "tost_one_sample": basic.check_tost_one_sample,
     "tost_binomial": basic.check_tost_binomial,
     "p_adjust": basic.check_p_adjust,
+    "holm": basic.check_holm,
+    "or_mrmc": several.check_or_mrmc,
+    "dbm_mrmc": several.check_dbm_mrmc,
+    "binormal": several.check_binormal,
+    "power_mrmc": several.check_power_mrmc,
     "or_single": multireader.check_or_single,
     "reader_average": multireader.check_reader_average,
     "delong": multireader.check_delong,
@@ -31,4 +38,6 @@ ADAPTERS: dict[str, Callable[[Dataset, dict[str, Any]], Any]] = {
     "twoway_cluster": trial.check_twoway_cluster,
     "bayes_normal": basic.check_bayes_normal,
     "power_single": basic.check_power_single,
+    **AGREEMENT_ADAPTERS,
+    **MODEL_ADAPTERS,
 }
