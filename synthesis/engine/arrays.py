@@ -19,6 +19,8 @@ HU_MAX = 3071
 
 #: Scale from a median absolute deviation to the standard deviation of a Gaussian.
 MAD_TO_SD = 1.4826
+#: Values from which a median is known well enough.
+_ENOUGH = 15_000
 
 
 def zyx(spacing: Spacing) -> Spacing:
@@ -44,11 +46,27 @@ def sphere_ml(diameter_mm: float) -> float:
 
 
 def robust_sd(values: NDArray[np.floating] | NDArray[np.integer]) -> float:
-    """Standard deviation estimated from the median absolute deviation (0 for no values)."""
+    """Standard deviation estimated from the median absolute deviation (0 for no values).
+
+    Of very many values every n-th is read: the error stays below one per cent.
+    """
     if values.size == 0:
         return 0.0
+    values = _fewer(values)
     centered = np.abs(values - np.median(values))
     return float(np.median(centered) * MAD_TO_SD)
+
+
+def typical(values: NDArray[np.floating] | NDArray[np.integer]) -> float:
+    """Median, of every n-th value where there are very many."""
+    return float(np.median(_fewer(values)))
+
+
+def _fewer(
+    values: NDArray[np.floating] | NDArray[np.integer],
+) -> NDArray[np.floating] | NDArray[np.integer]:
+    flat = values.ravel()
+    return flat[:: max(1, flat.size // _ENOUGH)]
 
 
 def smooth(field: Field, sigma_mm: float, spacing_zyx: Spacing, *, mode: str = "nearest") -> Field:
@@ -87,6 +105,18 @@ class Box:
         """The part of the box that lies inside ``outer``."""
         start = tuple(max(a, o) for a, o in zip(self.start, outer.start, strict=True))
         stop = tuple(min(b, o) for b, o in zip(self.stop, outer.stop, strict=True))
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+    def moved(self, by: tuple[int, int, int]) -> Box:
+        """The box with ``by`` voxels added to both corners."""
+        start = tuple(a + n for a, n in zip(self.start, by, strict=True))
+        stop = tuple(b + n for b, n in zip(self.stop, by, strict=True))
+        return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+
+    def joined(self, other: Box) -> Box:
+        """The smallest box that holds both."""
+        start = tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True))
+        stop = tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True))
         return Box((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
 
     def within(self, outer: Box) -> tuple[slice, slice, slice]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import ndimage
 
 from synthesis.engine.arrays import Field, smooth
@@ -14,6 +13,8 @@ from synthesis.engine.shapes import SoftLesion
 _MOVED_DETAIL_MM = 0.8
 _LARGEST_PUSH_MM = 3.0
 _FARTHEST_FADE_MM = 6.0
+#: Beyond this many of its fading distances nothing moves any more.
+_FADES = 3.0
 
 
 def on_crop(host: HostCrop, lesion: SoftLesion) -> tuple[Field, Field]:
@@ -31,6 +32,16 @@ def on_crop(host: HostCrop, lesion: SoftLesion) -> tuple[Field, Field]:
     return coverage, depth
 
 
+def fade_mm(diameter_mm: float) -> float:
+    """The displacement falls to a third over this distance from the lesion's surface."""
+    return float(np.clip(0.25 * diameter_mm, 2.0, _FARTHEST_FADE_MM))
+
+
+def pushed_mm(diameter_mm: float) -> float:
+    """Tissue this far from the lesion's surface may move."""
+    return _FADES * fade_mm(diameter_mm)
+
+
 def push_aside(
     host: HostCrop, lesion: SoftLesion, depth: Field, strength: float
 ) -> tuple[Field, Field]:
@@ -42,23 +53,20 @@ def push_aside(
     """
     radius = 0.5 * lesion.diameter_mm
     largest = min(0.25 * radius, _LARGEST_PUSH_MM) * strength
-    reach = float(np.clip(0.5 * radius, 2.0, _FARTHEST_FADE_MM))
-    room = ndimage.distance_transform_edt(host.tissue, sampling=host.spacing_zyx)
-    fade = np.exp(np.minimum(depth, 0.0) / reach) * np.clip(room / (largest + 3.0), 0.0, 1.0)
-    fade = np.where(depth < -3.0 * reach, 0.0, fade)
-    axes = [
-        (np.arange(a, b, dtype=np.float32) - c) * s
-        for a, b, c, s in zip(
-            host.box.start, host.box.stop, lesion.center, host.spacing_zyx, strict=True
-        )
-    ]
-    away: NDArray[np.float32] = np.stack(np.meshgrid(*axes, indexing="ij"))
+    fade = np.exp(np.minimum(depth, 0.0) / np.float32(fade_mm(lesion.diameter_mm)))
+    fade[depth < -pushed_mm(lesion.diameter_mm)] = 0.0
+    if not host.tissue.all():
+        room = ndimage.distance_transform_edt(host.tissue, sampling=host.spacing_zyx)
+        fade *= np.minimum(room / (largest + 3.0), 1.0).astype(np.float32)
+    zone: Field = np.where(largest * fade > 0.02, np.minimum(fade, 1.0), 0.0).astype(np.float32)
+    where = np.stack(np.nonzero(zone))
+    steps = np.asarray(host.spacing_zyx, np.float32)[:, None]
+    center = np.asarray(lesion.center) - np.asarray(host.box.start)
+    away = (where - center[:, None]).astype(np.float32) * steps
     length = np.maximum(np.sqrt((away**2).sum(axis=0)), 1e-3)
-    steps = np.asarray(host.spacing_zyx, np.float32)[:, None, None, None]
-    index = np.indices(host.hu.shape, dtype=np.float32)
-    source = index - away / length * (largest * fade) / steps
+    source = where - away * (np.float32(largest) * zone[tuple(where)] / length) / steps
     structure = smooth(host.hu, _MOVED_DETAIL_MM, host.spacing_zyx)
     moved = ndimage.map_coordinates(structure, source, order=1, mode="nearest")
-    zone = np.where(largest * fade > 0.02, np.minimum(fade, 1.0), 0.0).astype(np.float32)
-    change = np.where(zone > 0, moved - structure, 0.0).astype(np.float32)
+    change = np.zeros(host.hu.shape, np.float32)
+    change[tuple(where)] = moved - structure[tuple(where)]
     return change, zone

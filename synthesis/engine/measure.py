@@ -16,18 +16,22 @@ from synthesis.engine.arrays import (
     equivalent_diameter_mm,
     robust_sd,
     smooth,
+    typical,
     voxel_ml,
     zyx,
 )
 
 #: The tissue a lesion is compared with lies this far (mm) from its surface.
 RING_MM = (2.0, 10.0)
-#: Width (mm) of the smoothing that splits noise (high-pass) from structure (low-pass).
+#: Width (mm) of the smoothing that splits noise (high-pass) from structure (low-pass); never less
+#: than a voxel, where smoothing would leave the noise in what it calls structure.
 NOISE_SPLIT_MM = 1.6
 #: Noise is read this deep (mm) in the lesion, where its soft edge no longer shows, and only
 #: where that leaves enough voxels for a standard deviation to mean something.
 _CLEAR_OF_EDGE_MM = 3.5
 _ENOUGH_VOXELS = 80
+_NEIGHBORS_CLEAR_MM = 2.0
+_ABOVE_AND_BELOW = np.ones((3, 1, 1), bool)
 
 
 @dataclass(frozen=True)
@@ -60,19 +64,24 @@ def region_noise_sd(hu: Field, region: MaskArray, spacing_zyx: Spacing) -> float
     in air) does not count as noise; fine structure within it (vessels in the lung) is dropped
     after a first look and the rest is read again.
     """
+    box = bounding_box(region)
+    if box is None:
+        return 0.0
+    hu, region = hu[box.slices], region[box.slices]
     in_plane: Spacing = (1e6, spacing_zyx[1], spacing_zyx[2])
+    width = max(NOISE_SPLIT_MM, *spacing_zyx[1:])
     for last in (False, True):
         if not region.any():
             return 0.0
         weight = region.astype(np.float32)
-        level = np.float32(np.median(hu[region]))
-        total = np.maximum(smooth(weight, NOISE_SPLIT_MM, in_plane), 1e-3)
-        low = level + smooth((hu - level) * weight, NOISE_SPLIT_MM, in_plane) / total
+        level = np.float32(typical(hu[region]))
+        total = np.maximum(smooth(weight, width, in_plane), 1e-3)
+        low = level + smooth((hu - level) * weight, width, in_plane) / total
         sd = robust_sd((hu - low)[region])
         if last or sd == 0.0:
             break
-        typical = robust_sd(low[region])
-        structure = (np.abs(hu - low) > 3.0 * sd) | (np.abs(low - level) > 3.0 * typical)
+        spread = robust_sd(low[region])
+        structure = (np.abs(hu - low) > 3.0 * sd) | (np.abs(low - level) > 3.0 * spread)
         region = region & ~structure
     return sd
 
@@ -105,18 +114,23 @@ def measure_lesion(
     if tight is None:
         raise ValueError("The lesion mask is empty.")
     step = zyx(spacing)
-    box = tight.grown(RING_MM[1] + 2.0, step).clipped(mask.shape)
+    box = tight.grown(RING_MM[1], step).clipped(mask.shape)
     crop = np.asarray(hu[box.slices], np.float32)
     lesion = np.asarray(mask[box.slices], bool)
     outside = ndimage.distance_transform_edt(~lesion, sampling=step)
-    depth = ndimage.distance_transform_edt(np.pad(lesion, 1), sampling=step)[1:-1, 1:-1, 1:-1]
+    depth = np.zeros(lesion.shape)
+    place = tight.within(box)
+    inner = np.pad(lesion[place], 1)
+    depth[place] = ndimage.distance_transform_edt(inner, sampling=step)[1:-1, 1:-1, 1:-1]
     ring = (outside >= RING_MM[0]) & (outside <= RING_MM[1])
     if organ is not None:
         ring &= np.asarray(organ[box.slices], bool)
     if other_tumors is not None:
         ring &= ~np.asarray(other_tumors[box.slices], bool)
     core = lesion & (depth >= min(0.5 * float(depth.max()), 2.5))
-    heart = lesion & (depth >= _CLEAR_OF_EDGE_MM)
+    # Where the surface slants through thick slices, the slices above and below know it first.
+    within = ndimage.binary_erosion(depth >= _NEIGHBORS_CLEAR_MM, _ABOVE_AND_BELOW)
+    heart = within & (depth >= _CLEAR_OF_EDGE_MM)
     enough = int(heart.sum()) >= _ENOUGH_VOXELS
     inside_sd = region_noise_sd(crop, heart, step) if enough else float("nan")
     ring_sd = region_noise_sd(crop, ring, step)

@@ -9,6 +9,8 @@ import numpy as np
 from synthesis.engine.arrays import Box, Spacing, robust_sd, zyx
 from synthesis.engine.compositing import EmptyResidual, transplant
 from synthesis.engine.generators import Generator, context_of
+from synthesis.engine.mass_effect import pushed_mm
+from synthesis.engine.measure import RING_MM
 from synthesis.engine.organs import OrganPrior, prior_for
 from synthesis.engine.placement import OrganMap, map_organ
 from synthesis.engine.quality import Gate, judge
@@ -23,10 +25,8 @@ from synthesis.engine.records import (
 )
 from synthesis.engine.shapes import SoftLesion, draw_diameter, draw_radius_field, rasterize
 
-#: Tissue around the lesion that goes into the crop (mm): the reference ring and filter margins.
-_CONTEXT_MM = 12.0
-#: The same when the lesion pushes its surroundings aside.
-_PUSHED_MM = 20.0
+#: Tissue around the lesion that goes into the crop (mm): what it is measured against, and a bit.
+_CONTEXT_MM = RING_MM[1] + 1.0
 #: Places tried for one drawn shape before it is made smaller.
 _PLACES_PER_SIZE = 20
 _SHRINK = 0.85
@@ -77,7 +77,7 @@ def synthesize(
         gate: what decides on each lesion (``quality``); by default the one without a segmentor.
     """
     rejected: list[Rejected] = []
-    context = _PUSHED_MM if spec.mass_effect > 0 else _CONTEXT_MM
+    wanted = max(context_of(generator), context_of(gate))
     diameter = draw_diameter(_stream(seed, 0), *spec.diameter_mm)
     for attempt in range(1, spec.max_attempts + 1):
         rng = _stream(seed, attempt)
@@ -85,7 +85,8 @@ def synthesize(
         if placed is None:
             break
         diameter = placed.diameter_mm
-        host = _crop(prepared.scan, placed, max(context, context_of(generator), context_of(gate)))
+        pushed = pushed_mm(diameter) + 1.0 if spec.mass_effect > 0 else 0.0
+        host = _crop(prepared.scan, placed, max(_CONTEXT_MM, pushed), wanted)
         painted = generator.paint(rng, host, placed, prepared.prior, spec.mass_effect)
         parameters = {
             "generator": generator.name,
@@ -172,9 +173,13 @@ def _fits(prepared: Prepared, lesion: SoftLesion) -> bool:
     )
 
 
-def _crop(scan: Scan, lesion: SoftLesion, margin_mm: float) -> HostCrop:
+def _crop(scan: Scan, lesion: SoftLesion, margin_mm: float, wanted_mm: float = 0.0) -> HostCrop:
+    """The host around the lesion: ``margin_mm`` from its mask, ``wanted_mm`` from its box."""
     step: Spacing = zyx(scan.spacing)
-    box: Box = lesion.box.grown(margin_mm, step).clipped(scan.hu.shape)
+    box: Box = lesion.surroundings(margin_mm, step)
+    if wanted_mm > 0:
+        box = box.joined(lesion.box.grown(wanted_mm, step))
+    box = box.clipped(scan.hu.shape)
     cut = box.slices
     organ = np.asarray(scan.organ_mask[cut], bool)
     tumor = (

@@ -8,8 +8,6 @@ structures around the lesion are pushed outwards, again without touching the noi
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from synthesis.engine.arrays import Field, MaskArray
@@ -24,17 +22,19 @@ from synthesis.engine.textures import HostSplit, band_limited, split_host
 #: Reference tissue for the contrast: this far (mm) from the lesion's surface.
 _RING_MM = (2.0, 9.0)
 #: Tissue (mm) around the lesion for its reference ring and noise.
-_CONTEXT_MM = 12.0
+_CONTEXT_MM = 9.5
 #: Contrast and level are drawn within this many SD: the odd lesion, not the impossible one.
 _DRAWN_SD = 1.6
 _GRAIN_OF_LOW_NOISE_MM = 4.5
+#: The texture is made at most this much weaker or stronger to meet the noise around it.
+_SCALED = (0.4, 2.5)
 
 
 class TexturalGenerator:
     """Paints lesions from priors alone (see the module's text)."""
 
     name = "textural"
-    version = "1.0"
+    version = "1.1"
 
     def paint(
         self,
@@ -47,24 +47,29 @@ class TexturalGenerator:
         """See ``Generator.paint``."""
         change = np.zeros(host.hu.shape, np.float32)
         feather = np.zeros(host.hu.shape, np.float32)
+        coverage, depth = on_crop(host, lesion)
         if mass_effect > 0:
-            _, depth = on_crop(host, lesion)
             change, feather = push_aside(host, lesion, depth, mass_effect)
         # The lesion itself needs less of its surroundings than the push does.
-        box = lesion.box.grown(_CONTEXT_MM, host.spacing_zyx).clipped_to(host.box)
-        near, cut = host.inner(box), box.within(host.box)
-        coverage, depth = on_crop(near, lesion)
-        split = _matched(split_host(rng, near.hu, near.tissue, near.spacing_zyx), near, depth)
-        reference = _reference_hu(near, depth)
+        box = lesion.surroundings(_CONTEXT_MM, host.spacing_zyx).clipped_to(host.box)
+        near, depth = host.inner(box), depth[box.within(host.box)]
+        cut = lesion.box.within(host.box)
+        split = split_host(rng, near.hu, near.tissue, near.spacing_zyx)
+        ring = _ring(near, depth)
+        reference = float(np.median(near.hu[ring]))
         level = _draw_level(rng, prior, reference)
-        target, drawn = _lesion_tissue(rng, near, lesion, prior, split, depth, reference, level)
-        change[cut] += coverage * (target - (near.hu + change[cut]))
-        feather[cut] = np.maximum(feather[cut], coverage)
+        texture, drawn = _texture(rng, near, lesion, prior, split, ring)
+        core = float(rng.uniform(0.0, 2.0) * prior.core_depth)
+        target = level + (level - reference) * core * _inwards(lesion) + texture
+        weight = coverage[cut]
+        change[cut] += weight * (target - (host.hu[cut] + change[cut]))
+        feather[cut] = np.maximum(feather[cut], weight)
         parameters: dict[str, float | str] = {
             "reference_hu": round(reference, 2),
             "level_hu": round(level, 2),
+            "contrast_hu": round(level - reference, 2),
+            "core_depth": round(core, 3),
             "edge_mm": round(lesion.edge_mm, 3),
-            "host_noise_hu": round(split.noise_sd, 2),
             "mass_effect": float(mass_effect),
             **drawn,
         }
@@ -77,23 +82,11 @@ def _ring(host: HostCrop, depth: Field) -> MaskArray:
     return ring if ring.sum() >= 20 else host.tissue
 
 
-def _matched(split: HostSplit, host: HostCrop, depth: Field) -> HostSplit:
-    """The split with the noise at the lesion's place scaled to that of the ring around it.
-
-    Where the organ is even this changes next to nothing; in the lung small vessels would
-    otherwise leave the lesion noisier than its surroundings.
-    """
-    around = region_noise_sd(host.hu, _ring(host, depth), host.spacing_zyx)
-    here = region_noise_sd(split.noise, depth > 0, host.spacing_zyx)
-    if around <= 0 or here <= 0:
-        return split
-    scale = np.float32(np.clip(around / here, 0.6, 1.6))
-    return replace(split, noise=split.noise * scale, noise_sd=around)
-
-
-def _reference_hu(host: HostCrop, depth: Field) -> float:
-    """Median HU of the organ around the lesion."""
-    return float(np.median(host.hu[_ring(host, depth)]))
+def _inwards(lesion: SoftLesion) -> Field:
+    """From -0.5 at the rim to +0.5 at the center, so that the mean stays at the drawn level."""
+    radius = np.float32(max(0.5 * lesion.diameter_mm, 1e-3))
+    out: Field = np.clip(lesion.depth_mm / radius, 0.0, 1.0) - np.float32(0.5)
+    return out
 
 
 def _draw_level(rng: np.random.Generator, prior: OrganPrior, reference: float) -> float:
@@ -107,35 +100,35 @@ def _draw_level(rng: np.random.Generator, prior: OrganPrior, reference: float) -
     return reference + float(np.clip(contrast, low, high))
 
 
-def _lesion_tissue(
+def _texture(
     rng: np.random.Generator,
     host: HostCrop,
     lesion: SoftLesion,
     prior: OrganPrior,
     split: HostSplit,
-    depth: Field,
-    reference: float,
-    level: float,
+    ring: MaskArray,
 ) -> tuple[Field, dict[str, float | str]]:
-    """HU of lesion tissue over the whole crop, as if the lesion filled it."""
-    contrast = level - reference
-    # From -0.5 at the rim to +0.5 at the center, so that the mean stays at the drawn level.
-    inner = np.clip(depth / max(0.5 * lesion.diameter_mm, 1e-3), 0.0, 1.0) - 0.5
-    core = float(rng.uniform(0.0, 2.0) * prior.core_depth)
+    """Grain and noise in HU on the lesion's box, together as strong as the noise in ``ring``.
+
+    Grain adds to the noise that the host keeps, and in the lung small vessels do; left alone the
+    lesion would be noisier than its surroundings.
+    """
     grain_mm = float(rng.uniform(*prior.grain_mm))
-    grain = band_limited(rng, host.hu.shape, host.spacing_zyx, grain_mm)
+    grain = band_limited(rng, lesion.box.shape, host.spacing_zyx, grain_mm)
     # The slow part of the scanner's noise went away with the host's smooth part: put it back,
     # but never more than a noisy soft tissue has, since in the lung it holds vessels too.
     slow_sd = min(split.low_sd, 0.5 * split.noise_sd)
-    slow = band_limited(rng, host.hu.shape, host.spacing_zyx, _GRAIN_OF_LOW_NOISE_MM)
+    slow = band_limited(rng, lesion.box.shape, host.spacing_zyx, _GRAIN_OF_LOW_NOISE_MM)
     # Tissue grain much stronger than the scanner's noise would stand out as a second noise.
     grain_sd = min(prior.heterogeneity_sd, 0.55 * split.noise_sd)
-    target = level + contrast * core * inner + grain_sd * grain + slow_sd * slow
+    texture = grain_sd * grain + slow_sd * slow + split.noise[lesion.box.within(host.box)]
+    around = region_noise_sd(host.hu, ring, host.spacing_zyx)
+    here = region_noise_sd(texture, lesion.mask, host.spacing_zyx)
+    scale = float(np.clip(around / here, *_SCALED)) if around > 0 and here > 0 else 1.0
     drawn: dict[str, float | str] = {
-        "contrast_hu": round(contrast, 2),
-        "core_depth": round(core, 3),
         "grain_mm": round(grain_mm, 2),
-        "grain_hu": round(grain_sd, 2),
-        "slow_noise_hu": round(slow_sd, 2),
+        "grain_hu": round(scale * grain_sd, 2),
+        "slow_noise_hu": round(scale * slow_sd, 2),
+        "host_noise_hu": round(around, 2),
     }
-    return (target + split.noise).astype(np.float32), drawn
+    return (np.float32(scale) * texture).astype(np.float32), drawn
