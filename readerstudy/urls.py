@@ -24,7 +24,7 @@ urlpatterns = [
     path("cases/", include("readerstudy.cases.urls")),
     path("trials/", include("readerstudy.trials.urls")),
     path("", include("readerstudy.reading.urls")),
-    path("results/", include("readerstudy.analysis.urls")),
+    path("", include("readerstudy.analysis.urls")),
     path("api/", api.urls),
 ]
 

@@ -128,6 +128,8 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "analysis:figure": (GET, SEALED),
     "analysis:table": (GET, SEALED),
     "analysis:cases": (GET, SEALED),
+    "analysis:review": (GET, SEALED),
+    "analysis:review_frame": (GET, SEALED),
     "analysis:export": (POST, TRIAL_TEAM),
     "analysis:bundle": (GET, SEALED),
     "api:openapi-json": (GET, SIGNED_IN),

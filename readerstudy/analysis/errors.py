@@ -18,3 +18,15 @@ class NotUnblinded(Conflict):
 
 class NothingToAnalyze(UserError):
     """The readings do not allow an analysis; the sentence says what is missing."""
+
+
+class ReadsElsewhere(UserError):
+    """Somebody who may see this truth reads images of the same patient in a sealed trial."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You are a reader of another trial that shows this patient and is not unblinded yet: "
+            "what this case is stays hidden from you until then."
+        )

@@ -119,30 +119,3 @@ def _bands(results: Results) -> str:
         else:
             words.append(f"{band['label']}: {low:g} to below {high:g} mm")
     return "; ".join(words)
-
-
-def cases_page(snapshot: ResultsSnapshot, chosen: dict[str, str]) -> dict[str, Any]:
-    """The case explorer: rows that match the chosen truth, organ, size band and reader."""
-    results = selectors.results_of(snapshot)
-    rows = results["cases"]
-    options = {
-        "truth": [results["positive"], results["negative"]],
-        "organ": sorted({row["organ"] for row in rows if row["organ"]}),
-        "size_band": sorted({row["size_band"] for row in rows if row["size_band"]}),
-        "misled": [reader["reader"] for reader in results["readers"]],
-    }
-    picked = {key: chosen.get(key, "") for key in options}
-    for key in ("truth", "organ", "size_band"):
-        if picked[key]:
-            rows = [row for row in rows if row[key] == picked[key]]
-    if picked["misled"]:
-        rows = [row for row in rows if picked["misled"] in row["wrong_readers"]]
-    labels = {"truth": "Truth", "organ": "Organ", "size_band": "Size", "misled": "Misled reader"}
-    return {
-        "filters": [(key, labels[key], options[key], picked[key]) for key in options],
-        "filtered": any(picked.values()),
-        "rows": rows,
-        "total": len(results["cases"]),
-        "positive": results["positive"],
-        "readers": [reader["reader"] for reader in results["readers"]],
-    }

@@ -1,3 +1,5 @@
+"""Addresses of results."""
+
 from __future__ import annotations
 
 from django.urls import path
@@ -6,12 +8,18 @@ from . import views
 
 app_name = "analysis"
 urlpatterns = [
-    path("<slug:slug>/", views.results, name="results"),
-    path("<slug:slug>/compute/", views.compute, name="compute"),
-    path("<slug:slug>/results.json", views.results_json, name="results_json"),
-    path("<slug:slug>/figures/<str:name>", views.figure, name="figure"),
-    path("<slug:slug>/tables/<slug:name>.csv", views.table, name="table"),
-    path("<slug:slug>/cases/", views.cases, name="cases"),
-    path("<slug:slug>/exports/", views.export, name="export"),
-    path("<slug:slug>/exports/<uuid:bundle_id>/", views.bundle, name="bundle"),
+    path("results/<slug:slug>/", views.results, name="results"),
+    path("results/<slug:slug>/compute/", views.compute, name="compute"),
+    path("results/<slug:slug>/results.json", views.results_json, name="results_json"),
+    path("results/<slug:slug>/figures/<str:name>", views.figure, name="figure"),
+    path("results/<slug:slug>/tables/<slug:name>.csv", views.table, name="table"),
+    path("results/<slug:slug>/cases/", views.cases, name="cases"),
+    path("results/<slug:slug>/cases/<int:number>/", views.review, name="review"),
+    path(
+        "results/<slug:slug>/cases/<int:number>/frames/<int:index>",
+        views.review_frame,
+        name="review_frame",
+    ),
+    path("results/<slug:slug>/exports/", views.export, name="export"),
+    path("results/<slug:slug>/exports/<uuid:bundle_id>/", views.bundle, name="bundle"),
 ]

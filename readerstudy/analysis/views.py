@@ -8,13 +8,16 @@ from typing import Any
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
+from readerstudy.cases.frames import read_frame
 from readerstudy.errors import UserError
+from readerstudy.reading.frames import CONTENT_TYPE
 from readerstudy.trials.models import Trial
 
-from . import pages, selectors, services, tables
-from .access import bundle_or_404, trial_or_404
+from . import explorer, pages, selectors, services, tables
+from .access import bundle_or_404, trial_or_404, truth_case_or_404
 from .models import Bundle, ResultsSnapshot
 
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
@@ -66,8 +69,31 @@ def compute(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def cases(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_or_404(request.user, slug)
-    context = pages.cases_page(_snapshot(trial), request.GET.dict())
+    context = explorer.explorer_page(trial, _snapshot(trial), request.GET.dict())
     return render(request, "analysis/cases.html", {"trial": trial, **context})
+
+
+@require_safe
+@never_cache
+def review(request: HttpRequest, slug: str, number: int) -> HttpResponse:
+    """One case in the viewer, its truth beside it."""
+    case = truth_case_or_404(request.user, slug, number)
+    trial = case.trial
+    config = explorer.review_config(trial, _snapshot(trial), case, request.GET.dict())
+    return render(request, "analysis/review.html", {"trial": trial, "case": case, "config": config})
+
+
+@require_safe
+def review_frame(request: HttpRequest, slug: str, number: int, index: int) -> HttpResponse:
+    """A frame of a case under review: the same bytes that readers were sent."""
+    case = truth_case_or_404(request.user, slug, number)
+    try:
+        body = read_frame(case.rendition_id, index)
+    except (OSError, IndexError):
+        raise Http404 from None
+    response = HttpResponse(body, content_type=CONTENT_TYPE)
+    response["Cache-Control"] = "private, max-age=3600"
+    return response
 
 
 @require_safe

@@ -84,6 +84,11 @@ class Prepared:
     start_slice: int
 
 
+def generator_of(candidate: Candidate, seed: int) -> np.random.Generator:
+    """What draws the layout of one candidate in a build with this seed."""
+    return np.random.default_rng([seed, candidate.pk.int])
+
+
 def native_volume(candidate: Candidate) -> npt.NDArray[np.int16]:
     """CT plus residual on the native grid, int16 (z, y, x): the same steps for both arms."""
     return load_patch(candidate).apply(library.load_ct(candidate.volume))
@@ -97,29 +102,52 @@ def render(candidate: Candidate, rule: Rule, rng: np.random.Generator) -> Prepar
     """
     geometry = library.geometry(candidate.volume)
     patch = load_patch(candidate)
-    box = _lesion_box(patch, geometry)
+    box = lesion_box(patch, geometry)
     hu, lps = to_lps_axes(patch.apply(library.load_ct(candidate.volume)), geometry)
-    marker = _marker(box, lps, rule, rng)
-    first, count = _slice_window(box[2], lps.shape[0], rule, rng)
-    marker[2] = _shifted(marker[2], -first, count)
-    start = _start_slice(box[2], first, count, rule, rng)
-    frames = np.full((count, rule.matrix, rule.matrix), PADDING_HU, np.int16)
-    rows = _placement(lps.shape[1], rule.matrix, marker[1])
-    columns = _placement(lps.shape[2], rule.matrix, marker[0])
-    source = hu[first : first + count, rows.source, columns.source]
-    frames[:, rows.target, columns.target] = np.clip(source, HU_MIN, HU_MAX)
-    marker[0] = _shifted(marker[0], columns.shift, rule.matrix)
-    marker[1] = _shifted(marker[1], rows.shift, rule.matrix)
+    view = lay_out(box, lps, rule, rng)
+    frames = np.full((view.count, rule.matrix, rule.matrix), PADDING_HU, np.int16)
+    source = hu[view.first : view.first + view.count, view.rows.source, view.columns.source]
+    frames[:, view.rows.target, view.columns.target] = np.clip(source, HU_MIN, HU_MAX)
     return Prepared(
         frames=frames,
         spacing=[round(lps.spacing[1], 3), round(lps.spacing[0], 3)],
         slice_spacing=round(lps.spacing[2], 3),
-        marker=marker,
-        start_slice=start,
+        marker=view.marker,
+        start_slice=view.start_slice,
     )
 
 
-def _lesion_box(patch: Patch, geometry: Geometry) -> Box:
+@dataclass(frozen=True)
+class Layout:
+    """Which part of a volume a rendition shows, and where; `marker` is in rendition voxels."""
+
+    first: int
+    count: int
+    rows: Placed
+    columns: Placed
+    marker: Box
+    start_slice: int
+
+    @property
+    def shift(self) -> tuple[int, int, int]:
+        """What turns x, y, z indices of the volume on LPS axes into those of the rendition."""
+        return (self.columns.shift, self.rows.shift, -self.first)
+
+
+def lay_out(box: Box, lps: Geometry, rule: Rule, rng: np.random.Generator) -> Layout:
+    """Draw the layout of a rendition: the same numbers from the same generator, in one order."""
+    marker = _marker(box, lps, rule, rng)
+    first, count = _slice_window(box[2], lps.shape[0], rule, rng)
+    marker[2] = _shifted(marker[2], -first, count)
+    start = _start_slice(box[2], first, count, rule, rng)
+    rows = _placement(lps.shape[1], rule.matrix, marker[1])
+    columns = _placement(lps.shape[2], rule.matrix, marker[0])
+    marker[0] = _shifted(marker[0], columns.shift, rule.matrix)
+    marker[1] = _shifted(marker[1], rows.shift, rule.matrix)
+    return Layout(first, count, rows, columns, marker, start)
+
+
+def lesion_box(patch: Patch, geometry: Geometry) -> Box:
     """The lesion's bounding box [[x0, x1], [y0, y1], [z0, z1]] (half open) on LPS axes."""
     mask = np.zeros(geometry.shape, np.bool_)
     mask[patch.slices] = patch.mask
@@ -167,7 +195,7 @@ def _start_slice(
 
 
 @dataclass(frozen=True)
-class _Placed:
+class Placed:
     """How one image axis lands in the matrix; `shift` turns source indices into target ones."""
 
     source: slice
@@ -175,15 +203,15 @@ class _Placed:
     shift: int
 
 
-def _placement(size: int, matrix: int, marker: list[int]) -> _Placed:
+def _placement(size: int, matrix: int, marker: list[int]) -> Placed:
     if size <= matrix:
         at = (matrix - size) // 2
-        return _Placed(slice(0, size), slice(at, at + size), at)
+        return Placed(slice(0, size), slice(at, at + size), at)
     start = (size - matrix) // 2
     start = min(start, marker[0] - _EDGE_PIXELS)
     start = max(start, marker[1] + _EDGE_PIXELS - matrix)
     start = min(max(start, 0), size - matrix)
-    return _Placed(slice(start, start + matrix), slice(0, matrix), -start)
+    return Placed(slice(start, start + matrix), slice(0, matrix), -start)
 
 
 def _shifted(span: list[int], shift: int, size: int) -> list[int]:
@@ -224,7 +252,7 @@ def build_renditions(
         for done, position in enumerate(order):
             progress(done, total, "Encoding images")
             candidate = candidates[int(position)]
-            rng = np.random.default_rng([seed, candidate.pk.int])
+            rng = generator_of(candidate, seed)
             prepared = render(candidate, parsed, rng)
             row, size = _encode(ids[candidate.pk], candidate.organ, prepared, rule)
             rows.append(row)

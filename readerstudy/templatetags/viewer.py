@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -23,16 +24,31 @@ def _manifest(path: str, changed: float) -> dict[str, Any]:
     return content
 
 
-def _entry() -> tuple[str, list[str], list[str]]:
-    """Script of the entry, its style sheets, and the scripts that it loads in turn."""
+@dataclass(frozen=True)
+class Entry:
+    """A page's script, the scripts it imports, its style sheets, and what it loads in turn."""
+
+    script: str
+    imports: list[str]
+    styles: list[str]
+    later: list[str]
+
+
+def _entry(name: str = "main") -> Entry:
+    """Readers get `main`; `review` shows what a case is and is no part of what they fetch."""
     path = settings.BASE_DIR / "static" / "viewer" / "dist" / "manifest.json"
     if not path.exists():
         raise FileNotFoundError(MISSING)
     manifest = _manifest(str(path), path.stat().st_mtime)
-    entry = next(item for item in manifest.values() if item.get("isEntry"))
-    parts = [manifest[name] for name in entry.get("imports", []) + entry.get("dynamicImports", [])]
-    later = [name for part in parts for name in [part["file"], *part.get("assets", [])]]
-    return entry["file"], entry.get("css", []), [name for name in later if name.endswith(".js")]
+    entry = manifest[f"src/{name}.js"]
+    needed = [manifest[part] for part in entry.get("imports", [])]
+    styles = [sheet for part in [*needed, entry] for sheet in part.get("css", [])]
+    parts = [manifest[part] for part in entry.get("dynamicImports", [])]
+    parts += [manifest[one] for part in parts for one in part.get("imports", [])]
+    found = [file for part in parts for file in [part["file"], *part.get("assets", [])]]
+    imports = [part["file"] for part in needed]
+    later = [file for file in found if file.endswith(".js") and file not in imports]
+    return Entry(entry["file"], imports, styles, list(dict.fromkeys(later)))
 
 
 def _url(name: str) -> str:
@@ -40,18 +56,22 @@ def _url(name: str) -> str:
 
 
 @register.simple_tag
-def viewer_assets() -> SafeString:
-    """Style sheets and the module script of the viewer."""
-    script, styles, _ = _entry()
-    links = format_html_join("", '<link rel="stylesheet" href="{}">', [(_url(s),) for s in styles])
-    return links + format_html('<script type="module" src="{}"></script>', _url(script))
+def viewer_assets(name: str = "main") -> SafeString:
+    """Style sheets and the module script of the viewer, or of another page built with it."""
+    entry = _entry(name)
+    sheets, modules = [(_url(s),) for s in entry.styles], [(_url(s),) for s in entry.imports]
+    return (
+        format_html_join("", '<link rel="stylesheet" href="{}">', sheets)
+        + format_html_join("", '<link rel="modulepreload" href="{}">', modules)
+        + format_html('<script type="module" src="{}"></script>', _url(entry.script))
+    )
 
 
 @register.simple_tag
 def viewer_preload() -> SafeString:
     """Fetches and parses the viewer while the reader still reads the instructions."""
-    script, styles, later = _entry()
-    modules = [(_url(name),) for name in [script, *later]]
+    entry = _entry()
+    modules = [(_url(name),) for name in [entry.script, *entry.imports, *entry.later]]
     return format_html_join("", '<link rel="modulepreload" href="{}">', modules) + format_html_join(
-        "", '<link rel="preload" as="style" href="{}">', [(_url(s),) for s in styles]
+        "", '<link rel="preload" as="style" href="{}">', [(_url(s),) for s in entry.styles]
     )

@@ -33,6 +33,18 @@ def rendition_rule(protocol: Protocol) -> dict[str, Any]:
     }
 
 
+def rendition_seed(trial: Trial, draw: int | None = None) -> int:
+    """Seed of the layout of the trial's images, the same for every build of one draw of cases."""
+    number = trial.draws if draw is None else draw
+    return seeds.below(seeds.generator(trial.seed, "renditions", number), 1 << 62)
+
+
+def possible_seeds(trial: Trial) -> list[int]:
+    """Seeds that the stored images may come from, the likeliest first: cases may have been
+    prepared before they were drawn again, and again included by hand."""
+    return [rendition_seed(trial, draw) for draw in range(trial.draws, -1, -1)]
+
+
 def rule_matches(stored: dict[str, Any], protocol: Protocol) -> bool:
     """Whether a rendition was made by the protocol's rule (it may store more beside it)."""
     return all(stored.get(key) == value for key, value in rendition_rule(protocol).items())
@@ -55,7 +67,7 @@ def prepare(trial: Trial, *, actor: Any, report: Report = _quiet) -> int:
     renditions = build_renditions(
         candidates,
         rendition_rule(protocol),
-        seed=seeds.below(seeds.generator(trial.seed, "renditions", trial.draws), 1 << 62),
+        seed=rendition_seed(draft),
         progress=report,
     )
     with transaction.atomic():

@@ -52,6 +52,7 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: false,
     chunkSizeWarningLimit: 4000,
-    rollupOptions: { input: here("./src/main.js") },
+    // two pages: readers get main and never fetch review, which shows what a case is
+    rollupOptions: { input: { main: here("./src/main.js"), review: here("./src/review.js") } },
   },
 });

@@ -4,15 +4,15 @@ import { h } from "./dom.js";
 import { HELP } from "./keys.js";
 
 export class Help {
-  /** @param {() => void} closed */
-  constructor(closed) {
+  /** @param {() => void} closed @param {typeof HELP} groups */
+  constructor(closed, groups = HELP) {
     this.closed = closed;
     this.element = h("dialog", { class: "rv-help", "aria-label": "Keys" },
       h("div", { class: "rv-help-head" },
         h("h2", {}, "Keys"),
         h("button", { type: "button", class: "rv-button", onclick: () => this.close() }, "Close")),
       h("div", { class: "rv-help-grid" },
-        ...HELP.map((group) =>
+        ...groups.map((group) =>
           h("section", {},
             h("h3", {}, group.title),
             h("dl", {}, ...group.rows.flatMap(([keys, what]) => [

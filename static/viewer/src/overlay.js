@@ -2,6 +2,7 @@
 
 import { h, setHidden, setText, svg } from "./dom.js";
 import { PLANES, distanceMm } from "./mpr.js";
+import { edges } from "./outline.js";
 import { presetName } from "./windowing.js";
 
 /** @import {Plane, Point, Voxel} from "./types.js" */
@@ -49,7 +50,7 @@ export class Overlay {
   draw() {
     const { scene, plane, slice } = this.pane;
     if (!scene.c) return;
-    this.marks.replaceChildren(...this.#box(), ...this.#crosshair(), ...this.#lengths());
+    this.marks.replaceChildren(...this.#box(), ...this.#outline(), ...this.#crosshair(), ...this.#lengths());
     setText(this.where, this.#place(slice));
     if (plane === "axial") {
       const { center, width, invert } = scene.voi;
@@ -95,6 +96,17 @@ export class Overlay {
       svg("rect", { class: "rv-box-shade", ...rect }),
       svg("rect", { class: "rv-box", ...rect }),
     ];
+  }
+
+  /** @returns {SVGElement[]} */
+  #outline() {
+    const { scene, plane, slice } = this.pane;
+    if (!scene.outline || !scene.showOutline) return [];
+    const lines = edges(scene.outline, plane, slice);
+    if (!lines.length) return [];
+    const point = (/** @type {Voxel} */ v) => this.pane.toCanvas(v).map((n) => n.toFixed(1)).join(" ");
+    const d = lines.map(([a, b]) => `M${point(a)}L${point(b)}`).join("");
+    return [svg("path", { class: "rv-outline-shade", d }), svg("path", { class: "rv-outline", d })];
   }
 
   /** @returns {SVGElement[]} */

@@ -31,6 +31,9 @@ export class Scene {
     this.volume = { columns: 1, rows: 1, count: 1, slice: () => null };
     /** @type {Voxel|null} where the pointer is, for the HU readout */
     this.pointer = null;
+    /** @type {import("./outline.js").Outline|null} the lesion itself; on the review page alone */
+    this.outline = null;
+    this.showOutline = true;
   }
 
   /**

@@ -9,8 +9,11 @@ import { h, setHidden } from "./dom.js";
  * @param {(name: string, arg?: number) => void} command
  */
 export class Toolbar {
-  /** @param {Viewer} viewer @param {(name: string, arg?: number) => void} command */
-  constructor(viewer, command) {
+  /**
+   * @param {Viewer} viewer @param {(name: string, arg?: number) => void} command
+   * @param {{label: string, key: string, name: string, title: string}[]} [extras]
+   */
+  constructor(viewer, command, extras = []) {
     this.viewer = viewer;
     this.command = command;
     const { tools } = viewer.config;
@@ -28,10 +31,11 @@ export class Toolbar {
     };
     setHidden(this.buttons.length, !tools.length);
     setHidden(this.buttons.planes, !tools.mpr);
+    this.extras = Object.fromEntries(extras.map((e) => [e.name, this.#button(e.label, e.key, e.name, e.title)]));
     const b = this.buttons;
     this.element = h("nav", { class: "rv-toolbar", "aria-label": "Image tools" },
       h("div", { class: "rv-tools", role: "group", "aria-label": "Left mouse button" }, b.window, b.scroll, b.length),
-      h("div", { class: "rv-tools", role: "group", "aria-label": "Picture" }, b.planes, b.marker, b.jump, b.invert, b.reset),
+      h("div", { class: "rv-tools", role: "group", "aria-label": "Picture" }, b.planes, b.marker, ...Object.values(this.extras), b.jump, b.invert, b.reset),
       this.windows,
       h("div", { class: "rv-tools rv-tools-end" }, b.help));
     this.shown = "";

@@ -1,6 +1,7 @@
 /**
  * The shapes that travel between the server, the modules of this bundle and the browser's store.
- * Nothing here can say whether a tumor is real: the browser never gets to know.
+ * Nothing that a reader's page gets can say whether a tumor is real. `Review` can: the server hands
+ * it out for an unblinded trial, to its analysts, on a page of its own.
  *
  * @typedef {{name: string, center: number, width: number}} WindowPreset
  * @typedef {{value: number, label: string, key: string}} ScaleStep
@@ -73,6 +74,34 @@
  * @property {string} comment
  * @property {string[]} cues
  * @property {object} client
+ *
+ * @typedef {{box: Box, bits: string}} PackedOutline  voxels of the box, z, y, x, eight a byte, base64
+ *
+ * @typedef {object} Given          one reader's answer to a case under review
+ * @property {string} reader
+ * @property {number} rating
+ * @property {string} label
+ * @property {boolean} wrong
+ * @property {boolean} repeat       a second reading, which does not count
+ * @property {number|null} seconds
+ * @property {string} note          cues and comment, as given
+ *
+ * @typedef {object} Review         what the review page gets
+ * @property {Case} case
+ * @property {PackedOutline|null} outline
+ * @property {string} name
+ * @property {string} truth         as a heading: "Synthetic", "Real"
+ * @property {boolean} synthetic
+ * @property {string} summary       how the readers took it, in a sentence
+ * @property {[string, string][]} facts
+ * @property {Given[]} ratings
+ * @property {string[]} scale       labels of the ratings 1 to 6
+ * @property {{mpr: boolean, length: boolean, hu: boolean}} tools
+ * @property {"auto"|"cpu"|"gpu"} rendering
+ * @property {string} listUrl
+ * @property {string} previousUrl   empty: there is none
+ * @property {string} nextUrl
+ * @property {string} place         "3 of 40"
  *
  * @typedef {"axial"|"coronal"|"sagittal"} Plane
  * @typedef {[number, number]} Point
