@@ -3,9 +3,10 @@
 Reference: Dorfman, Berbaum, Metz, Invest Radiol 27:723 (1992), with the degrees of freedom and the
 model simplification of Hillis, Berbaum, Metz, Acad Radiol 15:647 (2008). For complete data it
 gives the same F, degrees of freedom and p as Obuchowski-Rockette with the jackknife covariance,
-by another road: that makes it a check of both.
+by another road: that makes it a check of both. Pseudovalues are normalized as in Hillis,
+Obuchowski, Schartz, Berbaum, Stat Med 24:1579 (2005).
 
-    Y_ijk = U theta_ij - (U - 1) theta_ij(k)     (unit k left out of U)
+    Y_ijk = theta_ij - (U - 1) (theta_ij(k) - mean_k theta_ij(k))     (unit k left out of U)
     F     = MS(T) / (MS(TR) + max(MS(TC) - MS(TRC), 0))
 """
 
@@ -85,7 +86,8 @@ def dbm(conditions: Conditions, metric: str = "auc", *, null: float | None = Non
         if np.isnan(left).any():
             reason = f"leaving out one {stacked.unit_name} leaves a reader without cases of a class"
         else:
-            pseudo = u * theta[:, :, None] - (u - 1) * left
+            # Normalized: for a metric that is no mean they would average to something else.
+            pseudo = theta[:, :, None] - (u - 1) * (left - left.mean(axis=2, keepdims=True))
     # One condition has nothing to compare but still a mean with its interval.
     alone = conditions.n_conditions == 1 and reason is None
     parts = None if pseudo is None or alone else _components(pseudo)
