@@ -16,12 +16,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from scipy import stats
 
-from readerstudy.analysis.stats.mrmc import OrSingle
+if TYPE_CHECKING:  # the planning page of the web process needs no regression library
+    from readerstudy.analysis.stats.mrmc import OrSingle
 
 Generalize = Literal["both", "cases", "readers"]
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(256)
