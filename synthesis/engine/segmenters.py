@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,13 @@ from synthesis.engine.checkpoints import LoadedNetwork
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.grids import grid_around
 from synthesis.engine.networks import SwinSegmentorConfig, UNetSegmentorConfig, tumor_classes
+from synthesis.engine.precision import Precision, ball_in_tissue, choose
+
+if TYPE_CHECKING:
+    import torch
+
+#: Bfloat16 may move the share of the block that a class gets by this much.
+_BF16_TOLERANCE = 0.01
 
 
 class NetworkSegmenter:
@@ -21,13 +29,18 @@ class NetworkSegmenter:
     Args:
         checkpoint: a segmentor.
         least: smallest block the network is shown, in its voxels (z, y, x).
+        precision: see ``precision``; the published segmentor always answers in single precision.
 
     Raises:
         SynthesisError: the checkpoint holds no segmentor, or one without a tumor class.
     """
 
     def __init__(
-        self, checkpoint: LoadedNetwork, *, least: tuple[int, int, int] = (64, 64, 64)
+        self,
+        checkpoint: LoadedNetwork,
+        *,
+        least: tuple[int, int, int] = (64, 64, 64),
+        precision: Precision = "auto",
     ) -> None:
         config = checkpoint.config
         if checkpoint.kind != "segmentor" or not isinstance(
@@ -46,6 +59,14 @@ class NetworkSegmenter:
             raise SynthesisError(
                 f"The segmentor {checkpoint.name} has no tumor class; choose another one."
             )
+        published = isinstance(config, SwinSegmentorConfig)
+        self._inference = choose(
+            "fp32" if published else precision,
+            self._device(),
+            self._trial_answer,
+            _BF16_TOLERANCE,
+            f"the segmentor {checkpoint.name}",
+        )
 
     @property
     def tumor_labels(self) -> Mapping[int, str]:
@@ -66,12 +87,30 @@ class NetworkSegmenter:
             least=self._least,
             multiple=self._config.multiple,
         )
-        device = next(self.checkpoint.network.parameters()).device
-        with torch.inference_mode():
-            batch = torch.from_numpy(grid.to_network(hu))[None, None].to(device)
+        with self._inference():
+            batch = torch.from_numpy(grid.to_network(hu))[None, None].to(self._device())
             logits = self.checkpoint.network(windowed(batch, self._config.windows_hu))
             labels = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
         return _nearest(labels, hu.shape, grid.native_mm, grid.mm)
+
+    @property
+    def precision(self) -> str:
+        """``bf16`` or ``fp32``: what the network computes in."""
+        return self._inference.name
+
+    def _device(self) -> torch.device:
+        return next(self.checkpoint.network.parameters()).device
+
+    def _trial_answer(self) -> torch.Tensor:
+        """Class probabilities, averaged over a block, of soft tissue with a darker ball in it."""
+        import torch
+
+        from synthesis.engine.networks.segmentors import windowed
+
+        size = max(32, self._config.multiple)
+        batch = ball_in_tissue(size)[0].to(self._device())
+        logits = self.checkpoint.network(windowed(batch, self._config.windows_hu))
+        return torch.softmax(logits.float(), dim=1).mean(dim=(2, 3, 4))
 
 
 def _nearest(
