@@ -15,7 +15,7 @@ All of it supposes that the planned trial has the mix of classes the components 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import isfinite, sqrt
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -125,9 +125,7 @@ def power_single(
         raise ValueError("these variance components leave no variation between readers")
     se = sqrt(ms_r / n_readers + shared)
     df = (ms_r + n_readers * shared) ** 2 / (ms_r**2 / (n_readers - 1))
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
-    shift = (theta - null) / se
-    two_sided = float(stats.nct.sf(critical, df, shift) + stats.nct.cdf(-critical, df, shift))
+    two_sided = _two_sided((theta - null) / se, df, alpha)
     return PowerSingle(
         n_readers, n_cases, theta, margin, se, df, two_sided,
         _tost_power(theta - null, margin, se, df, alpha),
@@ -178,9 +176,18 @@ def power_two_modalities(
         df2 = float(n_readers - 1)
         if generalize == "both":
             df2 *= (denominator / alone) ** 2
-        power = float(stats.ncf.sf(stats.f.ppf(1 - alpha, 1, df2), 1, df2, ncp))
+        power = _two_sided(sqrt(ncp), df2, alpha)  # F with one degree of freedom is t squared
     se = sqrt(2 * denominator / n_readers)
     return PowerTwo(n_readers, n_cases, effect, alpha, generalize, se, ncp, 1, df2, power)
+
+
+def _two_sided(shift: float, df: float, alpha: float) -> float:
+    """Chance that a t statistic, noncentral by ``shift``, leaves its acceptance region."""
+    critical = float(stats.t.ppf(1 - alpha / 2, df))
+    near = float(stats.nct.sf(critical, df, abs(shift)))
+    far = float(stats.nct.cdf(-critical, df, abs(shift)))
+    # Where the far tail is too small to compute, scipy gives NaN instead of zero.
+    return min(1.0, near + (far if isfinite(far) else 0.0))
 
 
 def _tost_power(offset: float, margin: float, se: float, df: float, alpha: float) -> float:
