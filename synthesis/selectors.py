@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.conf import settings
 from django.db.models import QuerySet
+from django.db.utils import OperationalError, ProgrammingError
 
 from synthesis.engine.errors import SynthesisError
 from synthesis.models import Checkpoint
@@ -23,9 +24,19 @@ def checkpoints(kind: str | None = None) -> QuerySet[Checkpoint]:
 
 
 def checkpoint(name: str, kind: str | None = None) -> Checkpoint:
-    """The checkpoint called `name`. Raises SynthesisError naming those there are."""
-    row = Checkpoint.objects.filter(name=name).first()
+    """The checkpoint called `name`.
+
+    Raises:
+        SynthesisError: there is none, naming those there are; or there is no database yet.
+    """
     wanted = kind or "checkpoint"
+    try:
+        row = Checkpoint.objects.filter(name=name).first()
+    except (OperationalError, ProgrammingError) as error:
+        raise SynthesisError(
+            f"The {wanted} {name!r} is not known: there is no registry that can be read; give a "
+            "file that exists, or set up the installation first (manage.py migrate)."
+        ) from error
     if row is None:
         known = ", ".join(checkpoints(kind).values_list("name", flat=True)) or "none yet"
         raise SynthesisError(
@@ -39,6 +50,25 @@ def checkpoint(name: str, kind: str | None = None) -> Checkpoint:
 def checkpoint_file(row: Checkpoint) -> Path:
     """Where the weights lie."""
     return Path(settings.DATA_DIR) / row.path
+
+
+def organs_of(row: Checkpoint) -> tuple[str, ...]:
+    """The organs a network was made for: those it paints, or whose tumors it finds."""
+    from synthesis.engine.networks import (
+        ConditionalUNetConfig,
+        PublishedUNet3dConfig,
+        config_from_json,
+        tumor_classes,
+    )
+
+    config = config_from_json(row.architecture, row.config)
+    if isinstance(config, ConditionalUNetConfig):
+        return tuple(organ.name for organ in config.organs)
+    if isinstance(config, PublishedUNet3dConfig):
+        from synthesis.engine.interop.recipe import recipe_for
+
+        return recipe_for(config.out_channels).organs
+    return tuple(tumor_classes(config.classes).values())
 
 
 def generator_weights(name: str, device: str = "cpu") -> Weights:

@@ -9,10 +9,17 @@ from django import forms
 
 from readerstudy.library.models import Volume
 
-from . import selectors
+from . import engines, selectors
+from .engines import MEASURES, Choice
+from .errors import CasesError
 from .services.runs import LARGEST_MM, SMALLEST_MM
 
 MASS_EFFECTS = [("0", "None"), ("0.5", "Mild"), ("1", "Strong")]
+GATES = [
+    (MEASURES, "Measurements alone: size, contrast, noise"),
+    ("default", "Default: measurements and a segmentor that must find it"),
+    ("paper", "Paper: a segmentor must find more than 70 % of it"),
+]
 REASONS = [
     "Implausible place",
     "Looks artificial",
@@ -121,6 +128,27 @@ class RunForm(forms.Form):
             "max_value": "Ask for at most 50 lesions per volume and organ.",
         },
     )
+    generator = forms.ChoiceField(
+        label="Generator",
+        error_messages={
+            "required": "No generator is chosen.",
+            "invalid_choice": "This generator is not registered any more; choose another one.",
+        },
+    )
+    gate = forms.ChoiceField(
+        label="Gate",
+        choices=GATES,
+        initial=MEASURES,
+        required=False,
+        help_text="What a lesion must pass; those that fail are kept, with the reason and scores.",
+    )
+    segmentor = forms.ChoiceField(
+        label="Segmentor of the gate",
+        required=False,
+        error_messages={
+            "invalid_choice": "This segmentor is not registered any more; choose another one."
+        },
+    )
     diameter_low = forms.FloatField(
         label="Smallest diameter (mm)", initial=8, min_value=SMALLEST_MM, max_value=LARGEST_MM
     )
@@ -152,8 +180,38 @@ class RunForm(forms.Form):
         organs: Any = self.fields["organs"]
         labels = sorted({label for host in self.hosts for label in host.organs})
         organs.choices = [(label, label.capitalize()) for label in labels]
+        self._offer_engines()
         if not self.is_bound:
             self.initial.setdefault("seed", secrets.randbelow(10**9))
+
+    def _offer_engines(self) -> None:
+        """Generators and segmentors as the registry has them now."""
+        self.generators, self.segmentors = engines.generators(), engines.segmentors()
+        learned = [
+            (f"{engines.learned()}:{w.name}", f"{w.name} ({', '.join(w.organs)})")
+            for w in self.generators
+        ]
+        generator: Any = self.fields["generator"]
+        generator.choices = [
+            ("textural", "Textural: procedural, needs no weights"),
+            *([("Learned, by its weights", learned)] if learned else []),
+        ]
+        if not learned:
+            generator.help_text = (
+                "No learned weights are registered; import_checkpoint on the server adds them."
+            )
+        segmentor: Any = self.fields["segmentor"]
+        segmentor.choices = [
+            (w.name, f"{w.name} (tumors of {', '.join(w.organs)})") for w in self.segmentors
+        ]
+
+    def choice(self) -> Choice:
+        """What was chosen, after validation."""
+        asked = self.cleaned_data
+        generator, _, checkpoint = asked["generator"].partition(":")
+        policy = asked["gate"] or MEASURES
+        segmentor = asked["segmentor"] if policy != MEASURES else ""
+        return Choice(generator, checkpoint, policy, segmentor)
 
     def chosen_volumes(self) -> set[str]:
         """Ids ticked in what was sent, or all of them at first when there are few."""
@@ -170,6 +228,7 @@ class RunForm(forms.Form):
                 f"The diameter range is reversed: {low:g} mm is more than {high:g} mm; "
                 "put the smaller number first.",
             )
+        self._check_engines(cleaned)
         chosen = {volume.pk for volume in cleaned.get("volumes") or []}
         for organ in cleaned.get("organs") or []:
             if chosen and not any(
@@ -181,3 +240,18 @@ class RunForm(forms.Form):
                     "another organ.",
                 )
         return cleaned
+
+    def _check_engines(self, cleaned: dict[str, Any]) -> None:
+        """An organ that a network does not know is refused here, at the field of that network."""
+        organs = cleaned.get("organs") or []
+        if "generator" not in cleaned or "segmentor" not in cleaned:
+            return
+        choice = self.choice()
+        try:
+            engines.check_generator(choice, organs)
+        except CasesError as error:
+            self.add_error("generator", str(error))
+        try:
+            engines.check_gate(choice, organs)
+        except CasesError as error:
+            self.add_error("gate" if not choice.segmentor else "segmentor", str(error))

@@ -8,8 +8,9 @@ from readerstudy.jobs.registry import JobContext, job
 
 from .models import SynthesisRun
 from .services.foreign import IMPORT, run_import
+from .services.making import run_synthesis
 from .services.real import make_candidates, scans_with_tumors
-from .services.runs import REAL, SYNTHESIZE, run_synthesis
+from .services.runs import REAL, SYNTHESIZE
 
 
 @job(SYNTHESIZE, title="Making synthetic lesions", queue="cpu", max_attempts=5)

@@ -63,6 +63,7 @@ def new_run(request: HttpRequest) -> HttpResponse:
                 diameter_mm=(asked["diameter_low"], asked["diameter_high"]),
                 mass_effect=float(asked["mass_effect"]),
                 seed=asked["seed"],
+                choice=form.choice(),
                 actor=request.user,
             )
         except CasesError as error:

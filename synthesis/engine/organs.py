@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from synthesis.engine.measure import LesionMeasure
+#: The table counts as this many lesions when it is fitted.
+_TABLE_WEIGHT = 3.0
+
+
+class Measured(Protocol):
+    """What fitting needs to know of a real lesion: `measure.LesionMeasure` has more."""
+
+    @property
+    def contrast_hu(self) -> float: ...
+
+    @property
+    def core_hu(self) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -121,7 +131,7 @@ def prior_for(organ: str) -> OrganPrior:
     return PRIORS.get(name) or replace(PRIORS["liver"], organ=name)
 
 
-def fit_prior(prior: OrganPrior, lesions: Sequence[LesionMeasure]) -> OrganPrior:
+def fit_prior(prior: OrganPrior, lesions: Sequence[Measured]) -> OrganPrior:
     """Move ``prior`` towards measured real lesions.
 
     The table counts as three lesions: with n measured ones the mean is
@@ -131,7 +141,7 @@ def fit_prior(prior: OrganPrior, lesions: Sequence[LesionMeasure]) -> OrganPrior
     usable = [m for m in lesions if np.isfinite(m.contrast_hu) and np.isfinite(m.core_hu)]
     if not usable:
         return prior
-    weight = len(usable) / (len(usable) + 3.0)
+    weight = len(usable) / (len(usable) + _TABLE_WEIGHT)
     key = [m.core_hu for m in usable] if prior.absolute else [m.contrast_hu for m in usable]
     mean, sd = (
         (prior.level, prior.level_sd) if prior.absolute else (prior.contrast, prior.contrast_sd)
@@ -155,3 +165,17 @@ def fit_prior(prior: OrganPrior, lesions: Sequence[LesionMeasure]) -> OrganPrior
         contrast_range=(min(low, *contrasts), max(high, *contrasts)),
         fitted_from=len(usable),
     )
+
+
+def fit_texture(prior: OrganPrior, grains: Sequence[float]) -> OrganPrior:
+    """Move the grain of the tissue towards that of real lesions, ``grain.grain_hu`` each.
+
+    As in `fit_prior` the table counts as three lesions; those too small to be read are NaN.
+    """
+    usable = [grain for grain in grains if np.isfinite(grain)]
+    if not usable:
+        return prior
+    weight = len(usable) / (len(usable) + _TABLE_WEIGHT)
+    measured = float(np.median(usable))
+    fitted = (1.0 - weight) * prior.heterogeneity_sd + weight * measured
+    return replace(prior, heterogeneity_sd=fitted)

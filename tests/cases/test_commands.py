@@ -38,7 +38,7 @@ def test_run_synthesis_makes_lesions_and_says_k_of_n(host):
         "--diameter-mm",
         "9-14",
     )
-    assert "2 of 2 lesions made" in said
+    assert "2 of 2 lesions passed the gate" in said
     assert SynthesisRun.objects.get().parameters["diameter_mm"] == [9.0, 14.0]
 
 

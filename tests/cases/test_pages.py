@@ -36,6 +36,7 @@ def wish(host, **change):
         "diameter_high": "20",
         "mass_effect": "0.5",
         "seed": "7",
+        "generator": "textural",
         **change,
     }
 

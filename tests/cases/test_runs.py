@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import uuid
 
 import numpy as np
 import pytest
 
 from readerstudy.audit.models import AuditEvent
+from readerstudy.cases.engines import Choice
 from readerstudy.cases.errors import CasesError
 from readerstudy.cases.models import Candidate, SynthesisRun
 from readerstudy.cases.patches import load_patch
 from readerstudy.cases.rendition import native_volume
-from readerstudy.cases.services import delete_run, make_candidates, runs, start_run
+from readerstudy.cases.services import delete_run, make_candidates, making, start_run
 from readerstudy.errors import Conflict
 from readerstudy.jobs.models import Job
 from readerstudy.jobs.services import cancel, execute, retry
@@ -33,7 +35,7 @@ WISH = {"organs": ["liver"], "per_volume": 2, "diameter_mm": (10.0, 18.0), "seed
         ({"diameter_mm": (30.0, 8.0)}, "reversed: 30 mm is more than 8 mm; put the smaller"),
         ({"diameter_mm": (1.0, 8.0)}, "Diameters must lie between 3 and 120 mm."),
         ({"mass_effect": 3.0}, "goes from 0 (none) to 1"),
-        ({"generator": "magic"}, "no generator 'magic'; choose one of: textural"),
+        ({"choice": Choice("magic")}, "no generator 'magic'; choose one of: textural, freetumor"),
         ({"seed": -1}, "must be a whole number from 0"),
         ({"organs": ["spleen"]}, "has a mask of the spleen; import one or choose"),
         ({"per_volume": 5000}, "would make 5000 lesions; choose fewer"),
@@ -111,7 +113,7 @@ def test_lesions_that_do_not_fit_are_told_in_notes_and_the_rest_is_made(host, ru
 
 
 def test_rejected_attempts_are_kept_with_reason_and_scores(host, run_jobs, monkeypatch):
-    from synthesis.engine import pipeline, quality
+    from synthesis.engine import quality
 
     strict, calls = quality.judge, []
 
@@ -122,7 +124,7 @@ def test_rejected_attempts_are_kept_with_reason_and_scores(host, run_jobs, monke
             return quality.Fault("noise", "The noise inside is 9.00 times that around it."), scores
         return fault, scores
 
-    monkeypatch.setattr(pipeline.synthesize, "__defaults__", (twice_no,))
+    monkeypatch.setattr(quality, "judge", twice_no)
     run = start_run(**{**WISH, "volumes": [host], "per_volume": 1})
     run_jobs()
     rejected = run.candidates.filter(by_gate=True)
@@ -134,6 +136,16 @@ def test_rejected_attempts_are_kept_with_reason_and_scores(host, run_jobs, monke
         assert row.verdict["scores"]["voxels"] > 0
         assert load_patch(row).mask.any()
     assert run.candidates.get(by_gate=False).attempt == 3
+
+
+def add_real_lesions(volume, count, **measures):
+    """More of the real lesion that `volume` has, as if others had these measurements."""
+    known = Candidate.objects.get(kind="real")
+    for _ in range(count):
+        known.pk = None
+        known.id = uuid.uuid4()
+        known.verdict = {"measures": {**known.verdict["measures"], **measures}}
+        known.save(force_insert=True)
 
 
 class Killed(BaseException):
@@ -185,7 +197,7 @@ def test_O1_a_killed_run_resumes_without_loss_or_doubles(host, monkeypatch, mome
 def test_a_superseded_attempt_writes_nothing_more(host, monkeypatch):
     """Another worker took the job over while this one made its second lesion."""
     run = start_run(**{**WISH, "volumes": [host], "per_volume": 3})
-    original = runs._make
+    original = making._make
 
     def taken_over(*args):
         made = original(*args)
@@ -193,7 +205,7 @@ def test_a_superseded_attempt_writes_nothing_more(host, monkeypatch):
             Job.objects.filter(pk=run.job_id).update(attempts=7)
         return made
 
-    monkeypatch.setattr(runs, "_make", taken_over)
+    monkeypatch.setattr(making, "_make", taken_over)
     execute(str(run.job_id))
     run.refresh_from_db()
     assert run.finished == run.made == run.candidates.filter(by_gate=False).count() == 1
@@ -203,7 +215,7 @@ def test_a_cancelled_run_keeps_what_it_made_and_goes_on_when_retried(
     host, coordinator, monkeypatch
 ):
     run = start_run(**{**WISH, "volumes": [host], "per_volume": 3})
-    original = runs._make
+    original = making._make
 
     def cancel_after_first(*args):
         made = original(*args)
@@ -211,7 +223,7 @@ def test_a_cancelled_run_keeps_what_it_made_and_goes_on_when_retried(
             cancel(Job.objects.get(pk=run.job_id), coordinator)
         return made
 
-    monkeypatch.setattr(runs, "_make", cancel_after_first)
+    monkeypatch.setattr(making, "_make", cancel_after_first)
     execute(str(run.job_id))
     run.refresh_from_db()
     assert run.job.state == "cancelled"
@@ -224,12 +236,21 @@ def test_a_cancelled_run_keeps_what_it_made_and_goes_on_when_retried(
 
 def test_priors_are_fitted_to_the_real_lesions_and_kept_with_the_run(sick, run_jobs):
     make_candidates(sick)
-    run = start_run(**{**WISH, "volumes": [sick], "per_volume": 1, "diameter_mm": (6.0, 9.0)})
+    wish = {**WISH, "volumes": [sick], "per_volume": 1, "diameter_mm": (6.0, 9.0)}
+    few = start_run(**wish)
+    run_jobs()
+    few.refresh_from_db()
+    table = few.parameters["priors"]["liver"]
+    assert (table["source"], table["lesions"], table["contrast"]) == ("table", 1, -38.0)
+    add_real_lesions(sick, 4, contrast_hu=-60.0, grain_hu=12.0)
+    run = start_run(**wish)
     run_jobs()
     run.refresh_from_db()
     prior = run.parameters["priors"]["liver"]
-    assert prior["fitted_from"] == 1
-    assert -45.0 < prior["contrast"] < -38.0
+    assert (prior["source"], prior["lesions"], prior["fitted_from"]) == ("library", 5, 5)
+    assert -60.0 < prior["contrast"] < -45.0
+    assert 6.0 < prior["heterogeneity_sd"] < 12.0
+    assert run.candidates.first().provenance["prior"] == prior
 
 
 def test_real_tumors_of_the_volume_stay_untouched(sick, run_jobs):

@@ -16,6 +16,7 @@ import numpy as np
 
 import readerstudy
 from readerstudy.cases.errors import CasesError
+from readerstudy.cases.priors import Appearance, table_prior
 from readerstudy.library.imaging.geometry import VolumeData
 from readerstudy.library.imaging.writing.dicom import write_series
 from readerstudy.library.imaging.writing.marking import Marking, uid_of
@@ -54,10 +55,13 @@ def deliver(
     judge: Judge,
     out: Path,
     *,
+    appearance: Appearance | None = None,
     name_sources: bool = True,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
     """Make the variants and write the folder ``out``; returns the manifest.
+
+    ``appearance`` is what the lesions should look like; by default the table's prior.
 
     Raises:
         CasesError: the folder is in use, no variant can be made, or the disk refuses; nothing is
@@ -66,13 +70,16 @@ def deliver(
     from synthesis.engine.errors import SynthesisError
 
     check_folder(out)
+    appearance = appearance or table_prior(wish.organ)
     digest = host.data.content_hash()
     base = pack(host.data.hu)
     done: list[dict[str, Any]] = []
     variants: list[Variant] = []
     try:
         with atomic_dir(out) as folder:
-            for variant in make_variants(host, organ, tumor, wish, generator, judge):
+            for variant in make_variants(
+                host, organ, tumor, wish, generator, judge, appearance.prior
+            ):
                 files = []
                 if variant.hu is not None:
                     files = _write(folder, variant, host, base, wish, digest, name_sources)
@@ -85,6 +92,7 @@ def deliver(
                 reason = why_not(variants)
                 raise CasesError(reason.reason if reason else "No lesion could be made.")
             manifest = _manifest(host, digest, wish, generator, judge, done)
+            manifest["priors"] = {wish.organ: appearance.as_json()}
             _write_json(folder / MANIFEST, manifest)
     except SynthesisError as error:
         raise CasesError(str(error)) from None

@@ -18,7 +18,7 @@ from readerstudy.library.collect import collect, files_below
 from readerstudy.library.imaging.deidentify import KEPT, HeaderTally
 from readerstudy.library.imaging.dicom.pixels import read_stack
 from readerstudy.library.imaging.dicom.stacks import Stack
-from readerstudy.library.imaging.errors import ImagingError
+from readerstudy.library.imaging.errors import GridMismatch, ImagingError
 from readerstudy.library.imaging.geometry import Geometry, VolumeData
 from readerstudy.library.imaging.masks import choose, open_mask
 from readerstudy.library.imaging.nifti import NiftiFile, looks_like_nifti
@@ -71,7 +71,8 @@ def read_host(path: Path, *, made: bool = False) -> Host:
     with tempfile.TemporaryDirectory(prefix="readerstudy-") as scratch:
         findings = scan(collect(list(files_below(path)), Path(scratch)))
         if not findings.volumes:
-            raise CasesError(_named(path, nothing_found(findings)))
+            why = nothing_found(findings).removeprefix("Nothing can be imported: ")
+            raise CasesError(_named(path, why))
         if len(findings.volumes) > 1:
             names = ", ".join(plain(volume.name) for volume in findings.volumes[:4])
             raise CasesError(
@@ -119,6 +120,9 @@ def read_mask(spec: str, grid: Geometry, frame_uid: str = "") -> npt.NDArray[np.
         mask = reader.read(choose(reader.segments, parts), grid)
         if not mask.any():
             raise ImagingError("it marks no voxel of the CT")
+    except GridMismatch as error:
+        remedy = "give a mask drawn on this CT, or resample it to that grid"
+        raise CasesError(_named(path, _sentence(f"{error}; {remedy}"))) from None
     except ImagingError as error:
         raise CasesError(_named(path, _sentence(str(error)))) from None
     except OSError as error:

@@ -18,6 +18,7 @@ from .hosts import Host
 
 if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
+    from synthesis.engine.organs import OrganPrior
     from synthesis.engine.pipeline import Prepared
     from synthesis.engine.quality import Gate
     from synthesis.engine.records import Lesion, NoPlacement, Outcome, Rejected
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 #: Healthy tissue (mm) kept between two lesions of one variant.
 APART_MM = 4.0
 MOST_LESIONS, MOST_VARIANTS = 3, 99
+_WEIGHTS = ".safetensors"
 Hu = npt.NDArray[np.int16]
 Mask = npt.NDArray[np.bool_]
 
@@ -126,13 +128,35 @@ def known_generator(name: str, checkpoint: str | None = None) -> Generator:
     try:
         if checkpoint is None:
             return get_generator(name)
-        if Path(checkpoint).is_file():
-            return get_generator(name, Weights(Path(checkpoint)))
+        if path := _weights_file(checkpoint):
+            return get_generator(name, Weights(path))
         from synthesis.selectors import generator_weights
 
         return get_generator(name, generator_weights(checkpoint))
     except (ValueError, SynthesisError) as error:
         raise CasesError(str(error)) from None
+
+
+def _weights_file(given: str) -> Path | None:
+    """The file of that name; None where a name of the registry is meant.
+
+    Raises:
+        CasesError: it looks like a file and is none, or is none that can be loaded safely.
+    """
+    path = Path(given)
+    if path.is_file():
+        if path.suffix == _WEIGHTS:
+            return path
+        raise CasesError(
+            f"{path} is no {_WEIGHTS} file; convert the authors' weights with import_checkpoint "
+            f"{path.name} --name NAME and give that name."
+        )
+    if path.suffix in (_WEIGHTS, ".pt", ".pth") or len(path.parts) > 1:
+        raise CasesError(
+            f"The checkpoint {path} does not exist; give a {_WEIGHTS} file, or a name that "
+            "list_checkpoints shows."
+        )
+    return None
 
 
 @dataclass(frozen=True)
@@ -161,8 +185,8 @@ def known_judge(policy: str, segmentor: str | None) -> Judge:
         from synthesis.engine.checkpoints import load_checkpoint
         from synthesis.engine.segmenters import NetworkSegmenter
 
-        if Path(segmentor).is_file():
-            loaded = load_checkpoint(Path(segmentor), kind="segmentor")
+        if path := _weights_file(segmentor):
+            loaded = load_checkpoint(path, kind="segmentor")
         else:
             from synthesis.selectors import load_registered
 
@@ -173,7 +197,13 @@ def known_judge(policy: str, segmentor: str | None) -> Judge:
 
 
 def make_variants(
-    host: Host, organ: Mask, tumor: Mask | None, wish: Wish, generator: Generator, judge: Judge
+    host: Host,
+    organ: Mask,
+    tumor: Mask | None,
+    wish: Wish,
+    generator: Generator,
+    judge: Judge,
+    prior: OrganPrior | None = None,
 ) -> Iterator[Variant]:
     """Make each variant from the untouched host; the same wish makes the same voxels.
 
@@ -191,7 +221,7 @@ def make_variants(
         tumor_mask=tumor,
     )
     try:
-        prepared = prepare(scan)
+        prepared = prepare(scan, prior)
     except ValueError as error:
         raise CasesError(f"No lesion can be made in this CT: {error}") from None
     for number in range(1, wish.variants + 1):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .curation import decide, decide_many, undo
 from .foreign import IMPORT, import_synthetic, request_import
+from .making import run_synthesis
 from .real import make_candidates, request_candidates, scans_with_tumors
-from .runs import REAL, SYNTHESIZE, delete_run, run_synthesis, start_run
+from .runs import REAL, SYNTHESIZE, delete_run, start_run
 
 __all__ = [
     "IMPORT",

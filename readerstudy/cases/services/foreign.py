@@ -27,7 +27,7 @@ from readerstudy.library import selectors as library
 from readerstudy.library import services as library_services
 from readerstudy.library.models import Mask, Volume
 
-from .runs import package_versions
+from .making import package_versions
 
 if TYPE_CHECKING:
     from readerstudy.cases.delivery.hosts import Host

@@ -100,6 +100,7 @@ def make_candidates(
     tumors = [m for m in volume.masks.all() if m.kind == Mask.Kind.TUMOR and not m.synthetic]
     if not tumors:
         return []
+    from synthesis.engine.grain import grain_hu
     from synthesis.engine.measure import measure_lesion
 
     hu = library.load_ct(volume)
@@ -120,16 +121,13 @@ def make_candidates(
             whole = np.zeros(hu.shape, np.bool_)
             whole[part.cut] = part.mask
             surroundings = organs.get(organ)
-            measured = measure_lesion(
-                hu,
-                whole,
-                spacing,
-                organ=None if surroundings is None else surroundings | whole,
-                other_tumors=every & ~whole,
-            )
+            near = None if surroundings is None else surroundings | whole
+            others = every & ~whole
+            measured = measure_lesion(hu, whole, spacing, organ=near, other_tumors=others)
             if measured.diameter_mm < min_diameter_mm or part.mask.sum() < MIN_VOXELS:
                 continue
-            made.append(_store(identity, volume, mask, number, part, organ, measured))
+            grain = grain_hu(hu, whole, spacing, organ=near, other_tumors=others)
+            made.append(_store(identity, volume, mask, number, part, organ, measured, grain))
     if made:
         with transaction.atomic():
             Candidate.objects.bulk_create(made, ignore_conflicts=True)
@@ -209,6 +207,7 @@ def _store(
     part: Component,
     organ: str,
     measured: Any,
+    grain: float,
 ) -> Candidate:
     offset = (part.cut[0].start, part.cut[1].start, part.cut[2].start)
     sha256 = save_patch(identity, real_patch(offset, part.mask))
@@ -229,9 +228,13 @@ def _store(
             "component": number,
             "volume_sha256": volume.sha256,
         },
-        verdict={"measures": as_json(measured)},
+        verdict={"measures": {**as_json(measured), **_grain(grain)}},
         patch_sha256=sha256,
     )
+
+
+def _grain(value: float) -> dict[str, float]:
+    return {"grain_hu": round(value, 2)} if np.isfinite(value) else {}
 
 
 def _finite(value: float) -> float:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from readerstudy.cases.engines import POLICIES, Choice
 from readerstudy.cases.models import SynthesisRun
 from readerstudy.cases.services import start_run
 from readerstudy.command import Command as BaseCommand
@@ -14,6 +15,7 @@ from readerstudy.jobs.models import Job
 from readerstudy.jobs.services import execute
 from readerstudy.library.models import Mask
 
+from ._ranges import diameter_range
 from ._volumes import add_volume_argument, chosen_volumes
 
 
@@ -29,15 +31,29 @@ class Command(BaseCommand):
         )
         parser.add_argument("--mass-effect", type=float, default=0.5, help="0 to 1")
         parser.add_argument("--seed", type=int, required=True)
+        parser.add_argument("--generator", default="textural", metavar="NAME")
+        parser.add_argument(
+            "--checkpoint", default="", metavar="NAME", help="weights of a learned generator"
+        )
+        parser.add_argument("--gate", choices=POLICIES, default=POLICIES[0])
+        parser.add_argument(
+            "--segmentor", default="", metavar="NAME", help="what the gate asks, by its name"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         run = start_run(
             volumes=chosen_volumes(options["volume"], masks__kind=Mask.Kind.ORGAN),
             organs=[organ.lower() for organ in options["organ"]],
             per_volume=options["count"],
-            diameter_mm=_range(options["diameter_mm"]),
+            diameter_mm=diameter_range(options["diameter_mm"]),
             mass_effect=options["mass_effect"],
             seed=options["seed"],
+            choice=Choice(
+                options["generator"],
+                options["checkpoint"],
+                options["gate"],
+                options["segmentor"],
+            ),
         )
         execute(str(run.job_id))
         run = SynthesisRun.objects.select_related("job").get(pk=run.pk)
@@ -45,17 +61,8 @@ class Command(BaseCommand):
             raise UserError(run.job.error if run.job else "The job of this run is gone.")
         rejected = run.candidates.filter(by_gate=True).count()
         self.stdout.write(
-            f"{run.made} of {run.requested} lesions made; the checks rejected {rejected} attempts."
+            f"{run.made} of {run.requested} lesions passed the gate; {rejected} attempts were "
+            "rejected and kept."
         )
         for note in run.notes:
             self.stdout.write(f"  {note['volume']}, {note['organ']}: {note['reason']}")
-
-
-def _range(text: str) -> tuple[float, float]:
-    try:
-        low, high = (float(part) for part in text.split("-"))
-    except ValueError:
-        raise UserError(
-            f"{text!r} is no range of diameters; write it as LOW-HIGH in mm, such as 8-30."
-        ) from None
-    return low, high

@@ -48,6 +48,13 @@ class Command(BaseCommand):
             help="weights of a segmentor that judges each lesion as well",
         )
         add("--policy", choices=["default", "paper"], default="default", help="of the segmentor")
+        add(
+            "--priors",
+            default="library",
+            metavar="library|table|FILE.json",
+            help="what lesions look like: fitted to the library's real lesions where it has three "
+            "of the organ (default), the table, or a file of lesion_priors or of a manifest",
+        )
         add("--diameter-mm", default="10-30", metavar="LOW-HIGH", help="range in mm (10-30)")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
@@ -70,6 +77,7 @@ class Command(BaseCommand):
             known_judge,
             known_organ,
         )
+        from readerstudy.cases.priors import chosen_prior
         from synthesis.engine.generators import generator_names
 
         out = Path(options["out"])
@@ -91,8 +99,13 @@ class Command(BaseCommand):
         organ = read_mask(options["organ_mask"], grid, frame)
         tumor_mask = options["tumor_mask"]
         tumor = read_mask(tumor_mask, grid, frame) if tumor_mask else None
+        appearance = chosen_prior(wish.organ, options["priors"])
         if drawn:
             self.stdout.write(f"Seed {wish.seed}")
+        if appearance.source != "table":
+            self.stdout.write(
+                f"Appearance of lesions: {appearance.source}, from {appearance.lesions} real ones"
+            )
         manifest = deliver(
             host,
             organ,
@@ -101,6 +114,7 @@ class Command(BaseCommand):
             generator,
             judge,
             out,
+            appearance=appearance,
             name_sources=not options["hide_source_uids"],
             tell=self.stdout.write,
         )
