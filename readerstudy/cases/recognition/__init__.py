@@ -1,0 +1,1 @@
+"""Where the two engines meet: files and lesions from the one are handed to the other."""
