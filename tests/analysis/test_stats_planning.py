@@ -66,7 +66,7 @@ def test_two_conditions_by_hand() -> None:
         power_two_modalities(1, 228, effect=0.05, **PAIR)
 
 
-@pytest.mark.parametrize("readers", [2, 6, 13, 100])
+@pytest.mark.parametrize("readers", [4, 13, 100])
 @pytest.mark.parametrize("theta", [0.5, 0.51, 0.65, 0.99])
 def test_power_is_a_chance_however_large_the_effect(readers: int, theta: float) -> None:
     last = 0.0

@@ -204,4 +204,4 @@ def _tost_power(offset: float, margin: float, se: float, df: float, alpha: float
     s = (high + low) / 2 + (high - low) / 2 * _NODES
     inside = stats.norm.cdf(upper - critical * s) - stats.norm.cdf(lower + critical * s)
     density = 2 * df * s * stats.chi2.pdf(df * s * s, df)
-    return float((high - low) / 2 * (_WEIGHTS @ (np.maximum(inside, 0.0) * density)))
+    return min(1.0, float((high - low) / 2 * (_WEIGHTS @ (np.maximum(inside, 0.0) * density))))

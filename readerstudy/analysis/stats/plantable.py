@@ -124,12 +124,15 @@ def cases_needed(
         return value(_power(components, n_readers, k, theta, margin, null, alpha))
 
     try:
-        best = at(most)
-        if best < target:
-            return CasesNeeded(
-                n_readers, goal, abs(target), None, abs(best), _limit(n_readers, most)
-            )
-        low, high = 1, most  # at(low) is below the target or not defined, at(high) reaches it
+        # With two or three readers more cases can cost degrees of freedom and so power: look for
+        # the first step that reaches the goal instead of trusting the last.
+        low, high = 1, 2
+        while at(high) < target:
+            if high >= most:
+                return CasesNeeded(
+                    n_readers, goal, abs(target), None, abs(at(most)), _limit(n_readers, most)
+                )
+            low, high = high, min(most, high + max(1, high // 4))
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (low, middle) if at(middle) >= target else (middle, high)
