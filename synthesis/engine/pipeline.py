@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,7 @@ def synthesize(
         gate: what decides on each lesion (``quality``); by default the one without a segmentor.
     """
     rejected: list[Rejected] = []
+    unchanged = 0
     wanted = max(context_of(generator), context_of(gate))
     diameter = draw_diameter(_stream(seed, 0), *spec.diameter_mm)
     for attempt in range(1, spec.max_attempts + 1):
@@ -96,26 +98,39 @@ def synthesize(
         try:
             lesion = transplant(host, placed, painted.change, painted.feather, parameters)
         except EmptyResidual:
+            unchanged += 1
             continue
         fault, scores = gate(host, lesion, prepared.prior)
         if fault is None:
             return Outcome(Accepted(lesion, scores, attempt), tuple(rejected))
         rejected.append(Rejected(fault.sentence, fault.code, scores, attempt, lesion))
-    return Outcome(_no_placement(prepared, spec, len(rejected)), tuple(rejected))
+    return Outcome(_no_placement(prepared, spec, rejected, unchanged), tuple(rejected))
 
 
 def _stream(seed: int, attempt: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence([seed, attempt]))
 
 
-def _no_placement(prepared: Prepared, spec: LesionSpec, failed: int) -> NoPlacement:
+def _no_placement(
+    prepared: Prepared, spec: LesionSpec, rejected: list[Rejected], unchanged: int
+) -> NoPlacement:
     low, high = spec.diameter_mm
     organ = prepared.prior.organ
-    if failed:
+    attempts = len(rejected) + unchanged
+    if rejected:
+        often, count = Counter(one.code for one in rejected).most_common(1)[0]
+        example = next(one.reason for one in rejected if one.code == often).rstrip(".")
         return NoPlacement(
-            f"None of {failed} lesions drawn in the {organ} passed the checks; "
-            "widen the diameter range or choose another scan.",
-            failed,
+            f"None of {attempts} lesions drawn in the {organ} passed the checks "
+            f"({count} times such as this: {example}); "
+            "choose other diameters or another scan.",
+            attempts,
+        )
+    if unchanged:
+        return NoPlacement(
+            f"In {attempts} attempts the generator changed no voxel of the {organ}; choose larger "
+            "lesions or other weights.",
+            attempts,
         )
     deepest = 2.0 * prepared.organ_map.deepest_mm
     return NoPlacement(

@@ -38,6 +38,10 @@ class Scan:
     tumor_mask: MaskArray | None = None
 
 
+#: Equivalent diameters (mm) that are drawn where none are asked for.
+DIAMETERS_MM = (4.0, 80.0)
+
+
 @dataclass(frozen=True)
 class LesionSpec:
     """What to make: a diameter range in mm (log-uniform) and how strongly it pushes tissue aside.
@@ -46,7 +50,7 @@ class LesionSpec:
     most 3 mm).
     """
 
-    diameter_mm: tuple[float, float]
+    diameter_mm: tuple[float, float] = DIAMETERS_MM
     mass_effect: float = 0.0
     max_attempts: int = 12
 

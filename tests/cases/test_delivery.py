@@ -178,12 +178,15 @@ def test_nothing_identifying_is_copied(ball, made):
             assert not [uid for uid in own if f"{uid}\0".encode() in data], path.name
 
 
-def test_source_images_are_those_of_the_native_series_in_its_order(ball, made):
+def test_native_uids_are_named_only_when_they_are_asked_for(ball, made, tmp_path):
     native = {
         float(ds.ImagePositionPatient[2]): ds.SOPInstanceUID
         for ds in map(pydicom.dcmread, (ball / "series").iterdir())
     }
-    for path in (made[0] / "01_dicom").iterdir():
+    for path in (p for p in made[0].rglob("*.dcm")):
+        assert not [uid for uid in native.values() if uid.encode() in path.read_bytes()]
+    synthesize(*asked(ball / "series", ball, tmp_path / "kept"), "--keep-source-uids")
+    for path in (tmp_path / "kept" / "01_dicom").iterdir():
         ds = pydicom.dcmread(path)
         source = ds.SourceImageSequence[0].ReferencedSOPInstanceUID
         assert source == native[float(ds.ImagePositionPatient[2])]
@@ -210,8 +213,8 @@ def test_our_own_import_reads_series_and_seg_back_on_the_same_grid(made, ball, d
 
 
 def test_T5_the_rendition_of_such_a_series_loses_every_marking(made, db, tmp_path, data_dir):
-    from readerstudy.cases.rendition import Rule, build_renditions, rule_document
     from readerstudy.cases.errors import CasesError
+    from readerstudy.cases.rendition import Rule, build_renditions, rule_document
     from readerstudy.cases.services import make_candidates
     from readerstudy.library.models import Mask, Volume
 
@@ -291,7 +294,7 @@ def _damaged(ball, tmp_path, what):
 @pytest.mark.parametrize(
     ("what", "sentence"),
     [
-        ("nan", "not a number"),
+        ("nan", "replace by HU and save again"),
         ("flat", "2 dimensions"),
         ("scaled", "they are scaled, not HU"),
         ("cut", "cut off"),
@@ -322,7 +325,7 @@ def test_an_organ_mask_that_cannot_be_used_is_named_with_the_reason(ball, tmp_pa
     )
     expected = {
         "empty": "marks nothing",
-        "shifted": "its grid is",
+        "shifted": "give a mask drawn on this CT, or resample it",
         "gone": "does not exist",
         "ct": "it is no mask",
     }
@@ -391,6 +394,34 @@ def test_a_segmentor_that_finds_nothing_rejects_all_and_nothing_is_written(ball,
     assert not (tmp_path / "out").exists()
 
 
+def _pickle_with_code(folder):
+    """What must never be opened by guessing: loading it would write a file."""
+    import pickle
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(folder / "ran"), "w"))
+
+    path = folder / "evil.pt"
+    path.write_bytes(pickle.dumps(Bomb()))
+    return path
+
+
+def test_a_name_of_weights_without_a_database_is_one_sentence(ball, tmp_path, monkeypatch):
+    from django.db.utils import OperationalError
+
+    from synthesis.models import Checkpoint
+
+    class Gone:
+        def filter(self, **_):
+            raise OperationalError("unable to open database file")
+
+    monkeypatch.setattr(Checkpoint, "objects", Gone())
+    more = ("--generator", "freetumor", "--checkpoint", "mine")
+    said = refused(*asked(ball / "ct.nii.gz", ball, tmp_path / "out"), *more)
+    assert "there is no registry that can be read; give a file that exists" in said
+
+
 def test_weights_that_do_not_fit_are_one_sentence(ball, weights, tmp_path, db):
     out = tmp_path / "out"
     generator, segmentor = (weights / f"{k}.safetensors" for k in ("generator", "segmentor"))
@@ -401,11 +432,14 @@ def test_weights_that_do_not_fit_are_one_sentence(ball, weights, tmp_path, db):
         (("--checkpoint", generator), "has no weights"),
         (("--segmentor", generator), "holds a generator, not a"),
         (("--policy", "paper"), "needs a segmentor"),
-        (("--generator", "freetumor", "--checkpoint", ball / "ct.nii.gz"), "ct.nii.gz"),
+        (("--generator", "freetumor", "--checkpoint", ball / "ct.nii.gz"), "ct.nii.gz is no"),
+        (("--generator", "freetumor", "--checkpoint", out / "x.safetensors"), "does not exist"),
+        (("--segmentor", _pickle_with_code(tmp_path)), "convert the authors' weights with"),
     )
     for more, sentence in wrong:
         assert sentence in refused(*asked(ball / "ct.nii.gz", ball, out), *more)
         assert not out.exists()
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_folder_in_use_is_never_written_to(ball, tmp_path):

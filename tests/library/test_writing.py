@@ -113,7 +113,8 @@ def test_a_series_comes_back_through_the_import(tmp_path, direction):
 def test_a_series_says_all_over_that_it_is_synthetic(tmp_path):
     hu = phantom()
     slices = tuple(SourceSlice((0.0, 0.0, 2.5 * k), f"1.2.3.{k}") for k in range(len(hu)))
-    told = marking(slices=slices, technical={"KVP": ["120"], "SliceThickness": ["3"]})
+    technical = {"KVP": ["120"], "SliceThickness": ["3"]}
+    told = marking(slices=slices, technical=technical, name_sources=True)
     paths = write_series(tmp_path / "a", VolumeData(hu, grid(hu.shape)), told)
     for index, path in enumerate(paths):
         ds = pydicom.dcmread(path)
@@ -155,15 +156,40 @@ def test_every_value_fits_its_value_representation(tmp_path):
         pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 
-def test_source_uids_can_be_hidden(tmp_path):
+def test_source_uids_are_made_up_unless_they_are_asked_for(tmp_path):
     hu = phantom()
-    slices = tuple(SourceSlice((0.0, 0.0, 2.5 * k), f"1.2.3.{k}") for k in range(len(hu)))
-    told = marking(slices=slices, name_sources=False)
-    paths = write_series(tmp_path / "a", VolumeData(hu, grid(hu.shape)), told)
-    ds = pydicom.dcmread(paths[0])
+    data = VolumeData(hu, grid(hu.shape))
+    written = []
+    for root in ("1.2.3", "1.2.4"):
+        slices = tuple(SourceSlice((0.0, 0.0, 2.5 * k), f"{root}.{k}") for k in range(len(hu)))
+        written.append(write_series(tmp_path / root, data, marking(slices=slices)))
+    ds = pydicom.dcmread(written[0][0])
     assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID.startswith("2.25.")
     assert [c.CodeValue for c in ds.DeidentificationMethodCodeSequence] == ["113100"]
-    assert all(b"1.2.3." not in path.read_bytes() for path in paths)
+    assert all(b"1.2.3." not in path.read_bytes() for path in written[0])
+    # Nothing of the native UIDs goes in: a guess of one cannot be confirmed.
+    for one, other in zip(*written, strict=True):
+        assert one.read_bytes() == other.read_bytes()
+
+
+#: Attributes that dciodvfy (dicom3tools) asks of a CT image, some of which may be empty.
+REQUIRED = (
+    "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "Modality",
+    "Manufacturer", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate",
+    "PatientSex", "StudyInstanceUID", "SeriesInstanceUID", "StudyID", "SeriesNumber",
+    "PatientPosition", "Laterality", "FrameOfReferenceUID", "PositionReferenceIndicator",
+    "ImageType", "AcquisitionNumber", "InstanceNumber", "KVP", "SliceThickness",
+    "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SamplesPerPixel",
+    "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "RescaleIntercept", "RescaleSlope", "PixelData",
+)  # fmt: skip
+
+
+def test_a_series_has_every_attribute_that_a_ct_image_must_have(tmp_path):
+    hu = phantom()
+    for path in write_series(tmp_path / "a", VolumeData(hu, grid(hu.shape)), marking()):
+        ds = pydicom.dcmread(path)
+        assert not [name for name in REQUIRED if name not in ds]
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

@@ -256,6 +256,20 @@ def test_a_generator_that_never_passes_ends_in_no_placement():
 
     outcome = synthesize(prepare(ball_host()), LesionSpec((10.0, 14.0), 0, 3), Idle(), 1)
     assert isinstance(outcome.verdict, NoPlacement)
+    assert outcome.verdict.attempts == 3
+    assert outcome.verdict.reason.startswith("In 3 attempts the generator changed no voxel")
+
+
+def test_no_placement_says_what_the_checks_minded_most():
+    """A ball of 4 mm is hardly a voxel on a grid of 3 mm."""
+    from synthesis.engine.generators import get_generator
+
+    prepared = prepare(ball_host((3.0, 3.0, 3.0)))
+    outcome = synthesize(prepared, LesionSpec((4.0, 4.0)), get_generator("textural"), 1)
+    assert isinstance(outcome.verdict, NoPlacement)
+    assert outcome.verdict.attempts == len(outcome.rejected) == 12
+    assert "None of 12 lesions" in outcome.verdict.reason
+    assert "covers 1 voxels" in outcome.verdict.reason
 
 
 def test_robust_sd_of_gaussian_values():

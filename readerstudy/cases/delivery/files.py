@@ -56,7 +56,7 @@ def deliver(
     out: Path,
     *,
     appearance: Appearance | None = None,
-    name_sources: bool = True,
+    name_sources: bool = False,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
     """Make the variants and write the folder ``out``; returns the manifest.

@@ -32,7 +32,7 @@ def to_hu(stored: npt.NDArray[np.generic], slope: float, intercept: float) -> np
     if not np.isfinite(values).all():
         missing = int(np.count_nonzero(~np.isfinite(values)))
         count = "1 voxel is" if missing == 1 else f"{missing:,} voxels are"
-        raise ImagingError(f"{count} not a number (NaN or infinite)")
+        raise ImagingError(f"{count} not a number (NaN or infinite); replace by HU and save again")
     whole = np.rint(values)
     _check_range(float(whole.min()), float(whole.max()))
     if np.abs(values - whole).max() > ROUNDING:

@@ -183,7 +183,9 @@ def _geometry(image: Any) -> Geometry:
     try:
         return Geometry.from_affine(RAS_TO_LPS @ affine, (shape[2], shape[1], shape[0]))
     except GeometryError as error:
-        raise ImagingError(f"its orientation cannot be used: {_lower(str(error))}") from None
+        raise ImagingError(
+            f"its orientation cannot be used: {_lower(str(error)).rstrip('.')}; correct its header"
+        ) from None
 
 
 def _affine(image: Any) -> npt.NDArray[np.float64]:

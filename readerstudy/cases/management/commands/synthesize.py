@@ -55,16 +55,16 @@ class Command(BaseCommand):
             help="what lesions look like: fitted to the library's real lesions where it has three "
             "of the organ (default), the table, or a file of lesion_priors or of a manifest",
         )
-        add("--diameter-mm", default="10-30", metavar="LOW-HIGH", help="range in mm (10-30)")
+        add("--diameter-mm", default="4-80", metavar="LOW-HIGH", help="range in mm (4-80)")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
         add("--mass-effect", type=float, default=0.5, help="0 to 1")
         add("--seed", type=int, help="drawn and printed when left out")
         add("--out", required=True, metavar="DIR", help="a new folder")
         add(
-            "--hide-source-uids",
+            "--keep-source-uids",
             action="store_true",
-            help="name the source images by derived UIDs, not by their own",
+            help="name the source images by their own UIDs, which lead to the patient in an archive",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -115,7 +115,7 @@ class Command(BaseCommand):
             judge,
             out,
             appearance=appearance,
-            name_sources=not options["hide_source_uids"],
+            name_sources=options["keep_source_uids"],
             tell=self.stdout.write,
         )
         self.stdout.write(

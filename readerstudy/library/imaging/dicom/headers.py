@@ -121,7 +121,9 @@ def _leave_aside(dataset: Dataset, kind: str) -> None:
     if not kind:
         if "PixelData" in dataset or "Rows" in dataset:
             raise ImagingError("it does not say what kind of image it is (no SOP Class UID)")
-        raise ImagingError("it is cut off: nothing but the start of a DICOM header is there")
+        raise ImagingError(
+            "it is cut off: nothing but the start of a DICOM header is there; copy it again"
+        )
     if kind == DICOMDIR:
         raise LeftAside("an index of a disc (DICOMDIR)")
     if kind.startswith(SECONDARY_CAPTURE + ".") or kind == SECONDARY_CAPTURE:

@@ -57,7 +57,7 @@ def choose(segments: Sequence[Segment], wanted: str | None) -> list[int]:
         ImagingError: nothing is marked, nothing matches, or a choice is needed.
     """
     if not segments:
-        raise ImagingError("it marks nothing")
+        raise ImagingError("it marks nothing; give another one or none")
     if wanted is None or not wanted.strip():
         if len(segments) > 1:
             raise ImagingError(

@@ -30,9 +30,14 @@ class NiftiMask:
         if labels is None:
             stored = self._file.stored()
             if stored.dtype.kind == "f" and not np.isfinite(stored).all():
-                raise ImagingError("it holds values that are not a number (NaN), so it is no mask")
+                raise ImagingError(
+                    "it holds values that are not a number (NaN), so it is no mask; "
+                    "save it with 0 there"
+                )
             if not stored.any():
-                raise ImagingError("it marks nothing: all its voxels are 0")
+                raise ImagingError(
+                    "it marks nothing: all its voxels are 0; give another one or none"
+                )
             raise ImagingError("it is no mask: a mask holds 0 and a few whole numbers above 0")
         self.segments = [Segment(label, f"label {label}") for label in labels]
 

@@ -64,6 +64,9 @@ def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDatas
     patient_and_study(dataset, marking)
     dataset.SeriesInstanceUID = marking.uid("series")
     dataset.SeriesNumber = 1
+    # Required of CT, and empty means unknown; the direction of the axes says it all the same.
+    dataset.PatientPosition = ""
+    dataset.Laterality = ""
     dataset.FrameOfReferenceUID = marking.uid("frame of reference")
     dataset.PositionReferenceIndicator = ""
     dataset.InstanceNumber = index + 1

@@ -48,7 +48,9 @@ class Marking:
         software: name and version of what made it.
         technical: attributes of the scan that may stay (see `deidentify.KEPT`), by keyword.
         slices: one per plane along z when the input was DICOM, else empty.
-        name_sources: whether Source Image Sequence gives the native SOP Instance UIDs.
+        name_sources: whether Source Image Sequence gives the native SOP Instance UIDs. Without,
+            it gives made-up ones, the same for all that is made of one CT: a native UID leads
+            whoever has access to the archive straight to the patient.
     """
 
     subject: str
@@ -58,7 +60,7 @@ class Marking:
     software: str
     technical: dict[str, list[str]] = field(default_factory=dict)
     slices: tuple[SourceSlice, ...] = ()
-    name_sources: bool = True
+    name_sources: bool = False
 
     def uid(self, *parts: object) -> UID:
         """A UID under 2.25 that follows from the key and ``parts`` alone."""
@@ -114,7 +116,8 @@ def source_images(marking: Marking, index: int) -> Sequence:
     item = Dataset()
     item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
     item.ReferencedSOPInstanceUID = (
-        source.instance_uid if marking.name_sources else uid_of("source", source.instance_uid)
+        # Not a hash of the native UID: that would let somebody confirm a guess of it.
+        source.instance_uid if marking.name_sources else uid_of("source", marking.subject, index)
     )
     if source.frame is not None:
         item.ReferencedSOPClassUID = "1.2.840.10008.5.1.4.1.1.2.1"
