@@ -15,6 +15,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         return {"nav": []}
     room = request.resolver_match.app_name if request.resolver_match else ""
     # The readers' progress is a page of the trial, served by the room of reading.
+    planning = request.path.startswith("/planning/")
     in_trial = request.path.startswith("/trials/") or room in {"trials", "analysis"}
     items = [("Home", "home", room == "")]
     if is_coordinator(user):
@@ -23,5 +24,8 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
             ("Cases", "cases:index", room == "cases"),
         ]
     if is_coordinator(user) or user.site_role == user.SiteRole.RESEARCHER:
-        items.append(("Trials", "trials:index", in_trial))
+        items += [
+            ("Trials", "trials:index", in_trial and not planning),
+            ("Planning", "analysis:planning", planning),
+        ]
     return {"nav": items, "is_site_coordinator": is_coordinator(user)}

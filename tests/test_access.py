@@ -122,6 +122,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "reading:done": (GET, TRIAL_READERS),
     "reading:progress": (GET, TRIAL_TEAM),
     "reading:frame": (GET, dict.fromkeys(PERSONAS, 404)),
+    "analysis:planning": (GET, STAFF),
     "analysis:results": (GET, TRIAL_TEAM),
     "analysis:compute": (POST, TRIAL_TEAM),
     "analysis:results_json": (GET, SEALED),

@@ -1,4 +1,4 @@
-"""Addresses of results."""
+"""Addresses of results and of planning."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from . import views
 
 app_name = "analysis"
 urlpatterns = [
+    path("planning/", views.planning, name="planning"),
     path("results/<slug:slug>/", views.results, name="results"),
     path("results/<slug:slug>/compute/", views.compute, name="compute"),
     path("results/<slug:slug>/results.json", views.results_json, name="results_json"),

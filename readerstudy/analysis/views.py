@@ -14,9 +14,10 @@ from django.views.decorators.http import require_POST, require_safe
 from readerstudy.cases.frames import read_frame
 from readerstudy.errors import UserError
 from readerstudy.reading.frames import CONTENT_TYPE
+from readerstudy.trials.access import require_trial_staff
 from readerstudy.trials.models import Trial
 
-from . import explorer, pages, selectors, services, tables
+from . import explorer, pages, planner, selectors, services, tables
 from .access import bundle_or_404, trial_or_404, truth_case_or_404
 from .models import Bundle, ResultsSnapshot
 
@@ -129,6 +130,16 @@ def table(request: HttpRequest, slug: str, name: str) -> HttpResponse:
         raise Http404
     response = HttpResponse(made[name].csv(), content_type="text/csv; charset=utf-8")
     return _download(response, f"{trial.slug}-{name}.csv")
+
+
+@require_safe
+def planning(request: HttpRequest) -> HttpResponse:
+    """Power, precision and hours of a design; the address is the whole question."""
+    require_trial_staff(request.user)
+    context = planner.plan_page(request.user, request.GET.dict())
+    return render(
+        request, "analysis/planning.html", context, status=200 if "plan" in context else 400
+    )
 
 
 @require_POST
