@@ -70,7 +70,7 @@ def error_cov(
         left = metrics.leave_one_out(used, metric)
         bad = np.isnan(left).any(axis=1)
         if bad.any():
-            who = ", ".join(np.asarray(used.readers, dtype=object)[bad][:3].tolist())
+            who = ", ".join(sorted(np.asarray(used.readers, dtype=object)[bad].tolist())[:3])
             return refuse(f"leaving out one {used.unit_name} leaves {who} without cases of a class")
         centred = left - left.mean(axis=1, keepdims=True)
         matrix = (used.n_units - 1) / used.n_units * (centred @ centred.T)

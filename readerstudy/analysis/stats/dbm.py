@@ -21,7 +21,7 @@ from scipy import stats
 
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.conditions import Conditions
-from readerstudy.analysis.stats.inference import Inference, holm, infer
+from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, holm, infer
 from readerstudy.analysis.stats.multi import GlobalTest, PairDifference
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -155,9 +155,10 @@ def _compare(
     if parts is not None and pseudo is not None:
         j = pseudo.shape[1]
         denominator = parts.ms_tr + max(parts.ms_tc - parts.ms_trc, 0.0)
-        if denominator <= 0:
+        least = max(NO_SPREAD**2, 1e-13 * float(pseudo.var()))
+        if denominator <= least:
             reason = "no variation between readers or cases: the standard error is zero"
-        elif parts.ms_tr > 0:
+        elif parts.ms_tr > least:
             df2 = denominator**2 / (parts.ms_tr**2 / (df1 * (j - 1)))
     if reason is not None or parts is None or denominator is None or pseudo is None:
         test = GlobalTest("F", None, df1, df2, None, denominator, reason)
@@ -167,7 +168,8 @@ def _compare(
         test = GlobalTest("F", f, df1, df2, p, denominator)
     found = []
     for a, b in combinations(range(len(names)), 2):
-        gap = float((theta[a] - theta[b]).mean()) if theta.shape[1] else None
+        gaps = theta[a] - theta[b]
+        gap = None if len(gaps) == 0 or np.isnan(gaps).any() else float(gaps.mean())
         se = None
         if reason is None and denominator is not None and pseudo is not None:
             se = sqrt(2 * denominator / (pseudo.shape[1] * pseudo.shape[2]))
@@ -187,5 +189,5 @@ def _mean(theta: FloatArray, y: FloatArray | None, null: float, reason: str | No
     ms_r = k * float(((r - g) ** 2).sum()) / (j - 1)
     ms_c = j * float(((c - g) ** 2).sum()) / (k - 1)
     spread = ms_r + max(ms_c - _interaction(y, r, c, g), 0.0)
-    df = spread**2 / (ms_r**2 / (j - 1)) if ms_r > 0 else None
+    df = spread**2 / (ms_r**2 / (j - 1)) if ms_r > NO_SPREAD**2 * k else None
     return infer(mean, sqrt(spread / (j * k)), df, method=METHOD, null=null)

@@ -19,6 +19,8 @@ from readerstudy.analysis.stats.types import FloatArray, Interval
 VerdictCode = Literal[
     "different", "equivalent", "different_within_margin", "inconclusive", "undefined"
 ]
+#: A standard error of this size is the rounding of sums that should cancel.
+NO_SPREAD = 1e-12
 _ADJUST = {
     "holm": "holm",
     "hochberg": "simes-hochberg",
@@ -92,7 +94,7 @@ def infer(
         reason = "the statistic is undefined"
     if reason is None and se is None:
         reason = "the standard error cannot be estimated"
-    if reason is None and se == 0:
+    if reason is None and se is not None and se <= NO_SPREAD:
         reason = "no variation between readers or cases: the standard error is zero"
     if reason is not None or estimate is None or se is None:
         tests = tuple(

@@ -20,7 +20,7 @@ import numpy as np
 
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.covariance import Covariance, error_cov
-from readerstudy.analysis.stats.inference import Inference, infer
+from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, infer
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -210,6 +210,8 @@ def _components(theta: FloatArray, matrix: FloatArray | None, reason: str | None
     n = len(theta)
     mean = float(theta.mean()) if n else None
     ms_r = float(theta.var(ddof=1)) if n > 1 else None
+    if ms_r is not None and ms_r <= NO_SPREAD**2:
+        ms_r = 0.0
     if matrix is None:
         reason = reason or "no reader read enough cases"
         return _Parts(n, mean, ms_r, None, None, [None] * n, reason)

@@ -27,7 +27,7 @@ from scipy import stats
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.covariance import Covariance, error_cov
-from readerstudy.analysis.stats.inference import Inference, holm, infer
+from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, holm, infer
 from readerstudy.analysis.stats.mrmc import MeanInference, ReaderValue, infer_mean
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -230,27 +230,18 @@ def compare(
     reason: str | None = None,
 ) -> tuple[MultiResult, MultiResult, MultiResult]:
     """(RRRC, FRRC, RRFC) from the components; a figure of merit of any kind can use it."""
-    i, j = theta.shape
-    rows: list[MultiResult] = []
-    wide, free = i - 1, (i - 1) * (j - 1)
-    setting: tuple[tuple[str, str, float | None, float | None], ...]
-    if parts is None:
-        setting = tuple((kind, words, None, None) for kind, words in _WORDS.items())
-    else:
-        apart = max(parts.cov2 - parts.cov3, 0.0)
-        both = parts.ms_tr + j * apart
-        by_case = parts.var_error - parts.cov1 + (j - 1) * (parts.cov2 - parts.cov3)
-        df2 = both**2 / (parts.ms_tr**2 / free) if parts.ms_tr > 0 else None
-        known = {"rrrc": (both, df2), "frrc": (by_case, None), "rrfc": (parts.ms_tr, float(free))}
-        setting = tuple((kind, words, *known[kind]) for kind, words in _WORDS.items())
-    for kind, words, denominator, df in setting:
-        ms_t = parts.ms_t if parts else None
-        test = _global_test(kind, ms_t, denominator, wide, df, reason)
-        pairs = _pairs(kind, names, theta, denominator, df, margins, test.reason)
+    df1 = theta.shape[0] - 1
+    rows = []
+    for kind, words in _WORDS.items():
+        denominator, df2, why = _error_term(kind, parts, *theta.shape)
+        test = _global_test(
+            kind, parts.ms_t if parts else None, denominator, df1, df2, reason or why
+        )
         means = tuple(
             ConditionMean(name, one.ms_r, one.var_error, one.cov2, getattr(one, kind))
             for name, one in zip(names, singles, strict=True)
         )
+        pairs = _pairs(kind, names, theta, test, margins)
         rows.append(MultiResult(words, test, pairs, means))
     return rows[0], rows[1], rows[2]
 
@@ -290,13 +281,33 @@ def _reader_rows(
     return tuple(rows)
 
 
+def _error_term(
+    kind: str, parts: OrComponents | None, i: int, j: int
+) -> tuple[float | None, float | None, str | None]:
+    """Denominator, its degrees of freedom (None = infinite), and why it cannot serve."""
+    if parts is None:
+        return None, None, "the error covariance cannot be estimated"
+    # Below this a variance is what rounding left of terms that cancel.
+    least = max(NO_SPREAD**2, 1e-13 * abs(parts.var_error))
+    free = (i - 1) * (j - 1)
+    denominator, df2 = parts.ms_tr, float(free)
+    if kind == "frrc":
+        denominator = parts.var_error - parts.cov1 + (j - 1) * (parts.cov2 - parts.cov3)
+    elif kind == "rrrc":
+        denominator += j * max(parts.cov2 - parts.cov3, 0.0)
+    if denominator <= least:
+        reason = "no variation between readers or cases: the standard error is zero"
+        return denominator, None, reason
+    if kind == "frrc" or parts.ms_tr <= least:
+        return denominator, None, None
+    return denominator, df2 if kind == "rrfc" else denominator**2 / (parts.ms_tr**2 / free), None
+
+
 def _global_test(
     kind: str, ms_t: float | None, denominator: float | None, df1: int, df2: float | None,
     reason: str | None,
 ) -> GlobalTest:  # fmt: skip
     distribution: Literal["F", "chi2"] = "chi2" if kind == "frrc" else "F"
-    if reason is None and (denominator is None or denominator <= 0):
-        reason = "no variation between readers or cases: the standard error is zero"
     if reason is not None or denominator is None or ms_t is None:
         return GlobalTest(distribution, None, df1, df2, None, denominator, reason)
     if kind == "frrc":
@@ -304,21 +315,26 @@ def _global_test(
         p = float(stats.chi2.sf(statistic, df1))
     else:
         statistic = ms_t / denominator
-        # No spread of the readers' differences: the error term is that of the cases alone.
-        p = float(stats.f.sf(statistic, df1, np.inf if df2 is None else df2))
+        # No spread of the readers' differences: the error term is that of the cases alone, and
+        # F with infinite df2 is a chi-squared.
+        p = float(stats.chi2.sf(df1 * statistic, df1) if df2 is None
+                  else stats.f.sf(statistic, df1, df2))  # fmt: skip
     return GlobalTest(distribution, statistic, df1, df2, p, denominator)
 
 
 def _pairs(
-    kind: str, names: tuple[str, ...], theta: FloatArray, denominator: float | None,
-    df: float | None, margins: tuple[float, ...], reason: str | None,
+    kind: str, names: tuple[str, ...], theta: FloatArray, test: GlobalTest,
+    margins: tuple[float, ...],
 ) -> tuple[PairDifference, ...]:  # fmt: skip
     n_readers = theta.shape[1]
     found = []
     for a, b in combinations(range(len(names)), 2):
         gap = float((theta[a] - theta[b]).mean()) if n_readers else None
-        se = None if denominator is None or reason else sqrt(2 * denominator / n_readers)
-        result = infer(gap, se, df, method=_METHODS[kind], null=0.0, margins=margins, reason=reason)
+        usable = test.denominator is not None and test.reason is None
+        se = sqrt(2 * float(test.denominator or 0.0) / n_readers) if usable else None
+        result = infer(
+            gap, se, test.df2, method=_METHODS[kind], null=0.0, margins=margins, reason=test.reason
+        )
         found.append((names[a], names[b], result))
     adjusted = holm([result.p for _, _, result in found])
     return tuple(PairDifference(*pair, p) for pair, p in zip(found, adjusted, strict=True))
