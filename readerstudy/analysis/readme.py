@@ -36,7 +36,9 @@ In this folder, with the readerstudy source on PYTHONPATH:
     judgments = read_judgments("judgments.csv").merge(cases, on="case_id")
     stored = json.load(open("results.json", encoding="utf-8"))
     again = analyze(judgments, Plan.from_json(stored["plan"]))
-    assert same(again, {key: stored[key] for key in again})  # to nine digits
+    assert same(again["primary"], stored["primary"])  # to nine digits
+    # Models fitted by iteration agree to fewer digits on another processor.
+    assert same(again, {key: stored[key] for key in again}, rtol=1e-3)
     print(again["primary"]["sentence"])
 
 Recompute with pandas alone

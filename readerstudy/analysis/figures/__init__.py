@@ -44,7 +44,19 @@ class Drawn:
 
 def kinds() -> tuple[Kind, ...]:
     """All figures in the order of the report."""
-    from . import bias, cases, confusion, equivalence, foolrate, forest, roc
+    from . import (
+        agreement,
+        bias,
+        cases,
+        confidence,
+        confusion,
+        course,
+        equivalence,
+        flow,
+        foolrate,
+        forest,
+        roc,
+    )
 
     return (
         Kind("equivalence", "Estimate against the equivalence range", equivalence.draw,
@@ -55,17 +67,45 @@ def kinds() -> tuple[Kind, ...]:
         Kind("fool_rate", "Synthetic tumors called real", foolrate.draw, foolrate.describe),
         Kind("bias", "Sensitivity to the difference, and leaning", bias.draw, bias.describe),
         Kind("cases", "Cases by share of wrong verdicts", cases.draw, cases.describe),
+        Kind("flow", "Flow of readings", flow.draw, flow.describe),
+        Kind("order", "Accuracy over the order of reading", course.draw_order,
+             course.describe_order),
+        Kind("response_time", "Response times", course.draw_times, course.describe_times),
+        Kind("agreement", "Agreement of every two readers", agreement.draw, agreement.describe),
+        Kind("confidence", "Confidence: used, and justified", confidence.draw,
+             confidence.describe),
     )  # fmt: skip
 
 
-def draw_all(results: Results) -> Iterator[Drawn]:
-    """Draw every figure that the data allow."""
+def modality_kinds() -> tuple[Kind, ...]:
+    """The figures of a study of ratings without verdicts."""
+    from . import flow, modalities
+
+    return (
+        Kind("differences", "Differences between modalities", modalities.draw_differences,
+             modalities.describe_differences),
+        Kind("means", "Each modality", modalities.draw_means, modalities.describe_means),
+        Kind("roc", "ROC curves", modalities.draw_roc, modalities.describe_roc),
+        Kind("flow", "Flow of readings", flow.draw, flow.describe),
+    )  # fmt: skip
+
+
+def kinds_of(results: Results) -> tuple[Kind, ...]:
+    """The figures that a results document of this layout can have."""
+    return modality_kinds() if results["layout"] == "mrmc" else kinds()
+
+
+def draw_all(results: Results, *, screen: bool = True) -> Iterator[Drawn]:
+    """Draw every figure that the data allow; ``screen`` adds the one on a dark ground."""
     import matplotlib as mpl
 
-    for kind in kinds():
+    themes = [(LIGHT, (".svg", ".png"))]
+    if screen:
+        themes.append((DARK, (".screen.svg",)))
+    for kind in kinds_of(results):
         files: dict[str, bytes] = {}
         size = (0, 0)
-        for theme, suffixes in ((LIGHT, (".svg", ".png")), (DARK, (".screen.svg",))):
+        for theme, suffixes in themes:
             with mpl.rc_context(theme.rc()):
                 figure = kind.draw(results, theme)
                 if figure is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from .style import WIDTH, Theme, figure
+from .style import WIDTH, Theme, figure, on_shade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,12 +65,12 @@ def _matrix(
             axes.add_patch(Rectangle((x, y), 1, 1, facecolor=shade, edgecolor=theme.ground, lw=1.5))
             axes.text(
                 x + 0.5, y + (0.5 if small else 0.42), str(count), ha="center", va="center",
-                fontsize=7.5 if small else 12, color=_on(shade),
+                fontsize=7.5 if small else 12, color=on_shade(shade),
                 fontweight="normal" if small else "bold",
             )  # fmt: skip
             if not small and total:
                 axes.text(x + 0.5, y + 0.72, f"{share:.1%}".replace("%", " %"), ha="center",
-                          va="center", fontsize=8, color=_on(shade))  # fmt: skip
+                          va="center", fontsize=8, color=on_shade(shade))  # fmt: skip
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     if small:
@@ -83,13 +83,6 @@ def _matrix(
     axes.set_ylabel("Truth")
     axes.set_xlabel("Verdict")
     axes.set_title(f"All {sum(map(sum, counts))} readings", pad=4)
-
-
-def _on(shade: tuple[float, ...]) -> str:
-    """Black or white, whichever reads better on ``shade`` (WCAG relative luminance)."""
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in shade]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000000" if luminance > 0.179 else "#ffffff"
 
 
 def describe(results: dict[str, Any]) -> str:

@@ -118,3 +118,10 @@ def plain_rows(axes: Axes) -> None:
     """No left spine and no ticks: rows of a table, not an axis."""
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
+
+
+def on_shade(shade: tuple[float, ...]) -> str:
+    """Black or white, whichever reads better on ``shade`` (WCAG relative luminance)."""
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in shade]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#000000" if luminance > 0.179 else "#ffffff"

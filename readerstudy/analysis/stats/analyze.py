@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from readerstudy.analysis.stats import ENGINE_VERSION, sections
+from readerstudy.analysis.stats import ENGINE_VERSION, secondary, sections
 from readerstudy.analysis.stats.mrmc import OrSingle, or_single, reader_average
 from readerstudy.analysis.stats.plan import Plan
 from readerstudy.analysis.stats.readings import Readings
@@ -108,7 +108,19 @@ def _steps(
         ("fool_rate", "Groups", lambda: sections.fool_rates(readings, facts, plan)),
         ("cases", "Cases", lambda: sections.cases(readings, facts)),
         ("subgroups", "Groups", lambda: sections.subgroups(readings, facts, plan)),
+        ("heterogeneity", "Groups", lambda: secondary.heterogeneity(readings, facts, plan)),
         ("generators", "Generators", lambda: sections.generators(readings, facts, plan)),
+        ("agreement", "Agreement",
+         lambda: secondary.between_readers(readings, plan, rng("agreement"))),
+        ("intra_reader", "Agreement", lambda: secondary.within_readers(checked)),
+        ("order", "Order of reading", lambda: secondary.course(checked, readings)),
+        ("response_time", "Response times", lambda: secondary.times(checked)),
+        ("reader_facts", "Readers", lambda: secondary.reader_facts(checked, readings)),
+        ("confidence", "Confidence", lambda: secondary.stated_confidence(readings)),
+        ("calibration", "Calibration",
+         lambda: secondary.stated_probability(checked, readings, plan, rng("calibration"))),
+        ("sensitivity", "Sensitivity analyses",
+         lambda: secondary.sensitivity(checked, readings)),
         ("precision", "Precision reached",
          lambda: sections.precision(found["endpoints"][plan.primary], readings, plan)),
     )  # fmt: skip

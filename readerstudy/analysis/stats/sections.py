@@ -25,6 +25,7 @@ from readerstudy.analysis.stats.planning import Components
 from readerstudy.analysis.stats.plantable import cases_needed, plan_table
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.roc import RocCurve, average_roc
+from readerstudy.analysis.stats.secondary import given
 from readerstudy.analysis.stats.serialize import to_json
 from readerstudy.analysis.stats.tidy import Judgments
 from readerstudy.analysis.stats.wording import sentence
@@ -52,12 +53,8 @@ def data(checked: Judgments, readings: Readings) -> dict[str, Any]:
     for row in own["by_reader"]:
         row["n_repeats"] = int(again.get(row["reader"], 0))
     own["score_levels"] = sorted(float(s) for s in first["score"].unique())
-    own["has"] = {column: _is_given(first, column) for column in _OPTIONAL}
+    own["has"] = {column: given(first, column) for column in _OPTIONAL}
     return own
-
-
-def _is_given(table: pd.DataFrame, column: str) -> bool:
-    return column in table and bool((table[column].notna() & (table[column] != "")).any())
 
 
 def counts(readings: Readings) -> dict[str, Any]:

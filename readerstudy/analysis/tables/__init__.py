@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import accuracy, groups
+from . import accuracy, compare, course, groups, study
 from .cells import (
     MISSING,
     Cell,
@@ -43,14 +43,54 @@ __all__ = [
 
 def all_tables(results: Results) -> dict[str, Table]:
     """Every table that the data allow, by name, in the order of the page."""
-    made = (
+    made = _of_modalities(results) if results["layout"] == "mrmc" else _of_verdicts(results)
+    return {table.name: table for table in made if table.rows}
+
+
+def _of_verdicts(results: Results) -> list[Table]:
+    found = [
         accuracy.endpoints(results),
         accuracy.detection(results),
         accuracy.readers(results),
         accuracy.pooled(results),
         groups.fool_rate(results),
         groups.subgroups(results),
+        groups.heterogeneity(results),
         accuracy.methods(results),
+        accuracy.sensitivity(results),
+        compare.components(results),
+        study.readers_described(results),
+        study.cases_described(results),
+        study.flow(results),
+        study.missing(results),
+        course.agreement(results),
+        course.pairwise(results),
+        course.confidence(results),
+        course.trends(results),
+        compare.precision(results),
         groups.cases(results),
-    )
-    return {table.name: table for table in made}
+    ]
+    for key, make in (
+        ("generators", (compare.means, compare.comparison)),
+        ("intra_reader", (course.intra_reader,)),
+        ("order", (course.order,)),
+        ("response_time", (course.response_time,)),
+        ("calibration", (course.calibration,)),
+    ):
+        if results[key]:
+            found += [one(results) for one in make]
+    return found
+
+
+def _of_modalities(results: Results) -> list[Table]:
+    found = [
+        compare.condition_readers(results),
+        compare.condition_methods(results),
+        compare.components(results),
+        study.flow(results),
+    ]
+    if results["comparison"]:
+        found += [compare.means(results), compare.comparison(results)]
+    if results["precision"]:
+        found.append(compare.precision(results))
+    return found

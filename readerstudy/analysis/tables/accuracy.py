@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .cells import (
     Column,
     Results,
@@ -51,7 +53,7 @@ def endpoints(results: Results) -> Table:
             else "; nor is accuracy, as the classes differ in size and calling every tumor the "
             "same would beat 0.5."
         ),
-        columns, tuple(rows),
+        columns, tuple(rows), "endpoints.*.rrrc",
     )  # fmt: skip
 
 
@@ -81,7 +83,7 @@ def detection(results: Results) -> Table:
         "mean over readers, readers and cases random. A low sensitivity can come from low ability "
         "(d′) or from reluctance to call a tumor "
         f"{positive} (c above 0): these two rows tell which.",
-        columns, tuple(rows),
+        columns, tuple(rows), "endpoints.dprime, endpoints.criterion",
     )  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def readers(results: Results) -> Table:
         f"{negative}; FP: {negative} called {positive}; TN: {negative} called {negative}. "
         f"c above 0: the reader leans towards “{negative}”. p: exact binomial test of accuracy, "
         "and the same adjusted over readers (Holm). d′ and c with the log-linear correction.",
-        columns, rows,
+        columns, rows, "readers",
     )  # fmt: skip
 
 
@@ -146,7 +148,7 @@ def pooled(results: Results) -> Table:
         "be. Shown for comparison with papers that report them. PPV and NPV hold for this mix of "
         f"{results['data']['n_positive']} {results['positive']} and "
         f"{results['data']['n_negative']} {results['negative']} cases only.",
-        columns, rows,
+        columns, rows, "pooled.rates",
     )  # fmt: skip
 
 
@@ -166,5 +168,40 @@ def methods(results: Results) -> Table:
     return Table(
         "methods", f"The primary endpoint ({results['primary']['label']}) by other methods",
         f"{positive_note(results)} If these disagree, the answer hangs on the method.",
-        columns, rows,
+        columns, rows, "methods",
+    )  # fmt: skip
+
+
+def sensitivity(results: Results) -> Table:
+    """T6: other models of the same verdicts."""
+    own, shuffled = results["sensitivity"], results["permutation"]
+    columns = (
+        Column("analysis", "Analysis", text), Column("measure", "Measure", text),
+        Column("estimate", "Estimate", share), Column("ci95", "95 % interval", open_bounds),
+        Column("p", "p", p_value), Column("reason", "Remark", text),
+    )  # fmt: skip
+    two, glmm = own["twoway_cluster"], own["sdt_glmm"]
+    rows: list[tuple[Any, ...]] = [
+        ("Permutation of the truth over cases, these readers", shuffled["label"],
+         shuffled["estimate"], None, shuffled["p"], shuffled["reason"]),
+        ("Logit, clustered on reader and case", "accuracy", two["probability"], two["ci95"],
+         two["p_vs_half"], two["reason"]),
+    ]  # fmt: skip
+    for key, word in (("gee_reader", "reader"), ("gee_case", results["data"]["unit"])):
+        gee = own[key]
+        rows.append((
+            f"GEE, clustered on {word} only (too narrow)", "accuracy", gee["probability"],
+            gee["ci95_t"], gee["coefficients"][0]["p_t"] if gee["coefficients"] else None,
+            gee["reason"],
+        ))  # fmt: skip
+    rows.append((
+        "Probit mixed model, crossed readers and cases", "d′ of a typical reader and case",
+        glmm["dprime"], glmm["dprime_ci95"], glmm["dprime_p"], glmm["reason"],
+    ))  # fmt: skip
+    return Table(
+        "sensitivity", "Sensitivity analyses",
+        f"{positive_note(results)} p against guessing. None of these is the answer: clustering one "
+        "way ignores the other source of variation, permutation says nothing about other readers, "
+        "and the mixed model speaks about a typical reader and case, not about their average.",
+        columns, tuple(rows), "sensitivity, permutation",
     )  # fmt: skip

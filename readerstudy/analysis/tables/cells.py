@@ -97,13 +97,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """One table: ``rows`` are raw values in the order of ``columns``."""
+    """One table: ``rows`` are raw values in the order of ``columns``.
+
+    ``source``: where in results.json the values stand.
+    """
 
     name: str
     title: str
     note: str
     columns: tuple[Column, ...]
     rows: tuple[tuple[Any, ...], ...]
+    source: str = ""
 
     def head(self) -> list[Cell]:
         """Headings of the page."""

@@ -15,6 +15,7 @@ from .cells import (
     share,
     text,
 )
+from .compare import global_test
 
 
 def fool_rate(results: Results) -> Table:
@@ -51,7 +52,7 @@ def fool_rate(results: Results) -> Table:
         "Fool rate: share of readings of synthetic tumors with the verdict real. Interval: "
         "readers and cases random. A tumor that cannot be told from a real one is called real as "
         "often as a real one is, not necessarily half the time.",
-        columns, tuple(rows),
+        columns, tuple(rows), "fool_rate",
     )  # fmt: skip
 
 
@@ -88,7 +89,30 @@ def subgroups(results: Results) -> Table:
         "subgroups", "By organ and size",
         f"{positive_note(results)} Readers and cases random; Holm within organs and within sizes. "
         "Secondary: a difference between groups is a hint, not a finding.",
-        columns, tuple(rows),
+        columns, tuple(rows), "subgroups",
+    )  # fmt: skip
+
+
+def heterogeneity(results: Results) -> Table:
+    """T8: whether the groups differ at all."""
+    columns = (
+        Column("by", "By", text), Column("groups", "Groups", text), Column("test", "Test", text),
+        Column("p", "p", p_value), Column("i2", "I²", share), Column("reason", "Remark", text),
+    )  # fmt: skip
+    rows = tuple(
+        (
+            family, ", ".join(own["groups"]),
+            global_test(own["test"]) if own["test"] else "not estimable",
+            own["test"]["p"] if own["test"] else None, own["i2"], own["reason"],
+        )
+        for family, own in results["heterogeneity"].items()
+        if own
+    )  # fmt: skip
+    return Table(
+        "heterogeneity", "Do the groups differ?",
+        f"One test per family for {results['primary']['label']}, readers and cases random. "
+        "I²: share of the spread between groups that is not chance.",
+        columns, rows, "heterogeneity",
     )  # fmt: skip
 
 
@@ -116,5 +140,5 @@ def cases(results: Results) -> Table:
         "Hardest first. Wrong: readers whose verdict differs from the truth. Shrunken: the share "
         "pulled towards the mean of its arm by what chance alone explains. Mean score: positive "
         f"leans “{results['positive']}”.",
-        columns, rows,
+        columns, rows, "cases",
     )  # fmt: skip
