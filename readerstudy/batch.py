@@ -6,6 +6,7 @@ done, whoever killed the run before, and a second run only makes what is missing
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from readerstudy.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
@@ -127,7 +130,8 @@ def _attempt(work: Callable[[Item], None], item: Item) -> str | None:
         return str(error)
     except MemoryError:
         return "There was not enough memory for it."
-    except Exception as error:  # noqa: BLE001 - one bad volume of thousands is reported and skipped
+    except Exception as error:
+        logger.exception("An item of a batch failed.")
         return f"It could not be worked on ({type(error).__name__}: {error})."
     return None
 

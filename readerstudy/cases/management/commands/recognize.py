@@ -1,0 +1,91 @@
+"""Find tumors in one CT or in many, and write masks, tables and pictures."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from readerstudy.command import Command as BaseCommand
+
+EPILOG = """
+  recognize --ct ct.nii.gz --checkpoint network.safetensors --out found
+  recognize --ct scans --checkpoint network.safetensors --out found --workers 2
+
+Research only: the result is not a diagnosis. A killed run goes on where it was.
+"""
+
+
+class Command(BaseCommand):
+    help = "Find tumors in a CT (NIfTI, DICOM folder, zip, or a folder of such)."
+
+    def create_parser(self, *args: Any, **options: Any) -> Any:
+        options["epilog"] = EPILOG
+        options["formatter_class"] = argparse.RawDescriptionHelpFormatter
+        return super().create_parser(*args, **options)
+
+    def add_arguments(self, parser: Any) -> None:
+        add = parser.add_argument
+        add("--ct", required=True, metavar="PATH", help="one CT, or a folder of several")
+        add("--checkpoint", required=True, metavar="FILE", help="weights of train_recognition")
+        add("--out", required=True, metavar="DIR", help="a folder of each CT is made there")
+        add("--threshold", type=float, default=0.5, help="probability of a tumor voxel (0.5)")
+        add("--smallest-mm", type=float, default=3.0, help="drop smaller lesions (3)")
+        add("--overlap", type=float, default=0.25, help="of neighboring windows (0.25)")
+        add("--window", type=int, default=96, help="side of a window in voxels (96)")
+        add("--precision", choices=["auto", "fp32", "bf16"], default="auto")
+        add("--workers", type=int, default=1, help="processes (1)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        from readerstudy.batch import Batch
+        from readerstudy.cases.errors import CasesError
+        from readerstudy.cases.recognition.finding import (
+            Settings,
+            Wanted,
+            find_scans,
+            is_done,
+            load,
+            look,
+        )
+
+        settings = Settings(
+            threshold=options["threshold"],
+            smallest_mm=options["smallest_mm"],
+            overlap=options["overlap"],
+            window=options["window"],
+            precision=options["precision"],
+        )
+        if not (0 < settings.threshold < 1 and 0 <= settings.overlap < 1):
+            raise CasesError("--threshold lies between 0 and 1, --overlap from 0 to below 1.")
+        out, checkpoint = Path(options["out"]), Path(options["checkpoint"])
+        wanted = find_scans(Path(options["ct"]), out)
+        loaded = load(checkpoint)
+        multiple = loaded.config.multiple
+        if settings.window < multiple or settings.window % multiple:
+            raise CasesError(f"--window must be a multiple of {multiple} for this network.")
+        alone = len(wanted) == 1
+        tell = self._progress() if alone else None
+        batch: Batch[Wanted] = Batch(
+            name=lambda item: item.name,
+            done=lambda item: is_done(item, settings, loaded.sha256),
+            work=partial(look, checkpoint=checkpoint, settings=settings, tell=tell),
+        )
+        outcome = batch.run(wanted, workers=options["workers"], tell=self.stderr.write)
+        if outcome.failed and not outcome.made and not outcome.found:
+            raise CasesError(next(iter(outcome.failed.values())))
+        self.stdout.write(f"{outcome} Written to {out}.")
+
+    def _progress(self) -> Any:
+        begun = said = time.monotonic()
+
+        def tell(done: int, total: int) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if now - said >= 2.0:
+                said = now
+                left = (now - begun) / done * (total - done)
+                self.stderr.write(f"window {done} of {total}, about {left:.0f} s left")
+
+        return tell
