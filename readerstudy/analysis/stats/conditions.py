@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from readerstudy.analysis.stats.readings import Readings
+from readerstudy.analysis.stats.readings import Readings, ordered
 from readerstudy.analysis.stats.types import BoolArray, FloatArray, IntArray
 
 
@@ -53,7 +53,7 @@ class Conditions:
         first = parts[0]
         if any((p.positive, p.negative) != (first.positive, first.negative) for p in parts):
             raise ValueError("the conditions call their classes by different names")
-        readers = tuple(sorted({r for p in parts for r in p.readers}))
+        readers = tuple(ordered(r for p in parts for r in p.readers))
         cases = tuple(sorted({c for p in parts for c in p.cases}))
         column = {name: k for k, name in enumerate(cases)}
         truth = np.zeros(len(cases), dtype=bool)

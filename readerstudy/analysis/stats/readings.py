@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,3 +117,12 @@ class Readings:
             1 - self.call,
             self.unit_name,
         )
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names without repeats: by number where all of them are numbers, else as text."""
+    found = sorted(set(names))
+    try:
+        return sorted(found, key=float)
+    except ValueError:
+        return found

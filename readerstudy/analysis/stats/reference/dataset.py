@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +11,7 @@ import pandas as pd
 
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.plan import Plan
-from readerstudy.analysis.stats.readings import Readings
+from readerstudy.analysis.stats.readings import Readings, ordered
 from readerstudy.analysis.stats.tidy import (
     Judgments,
     case_facts,
@@ -68,15 +67,6 @@ class Dataset:
             return Conditions.of({name: self.readings(name, cut) for name in self.modalities})
         generators = case_facts(self.judgments)["generator"].tolist()
         return Conditions.by_generator(self.readings(), generators)
-
-
-def ordered(names: Iterable[str]) -> list[str]:
-    """In the order of R's factor levels: by number where all are numbers, else as text."""
-    found = sorted(set(names))
-    try:
-        return sorted(found, key=float)
-    except ValueError:
-        return found
 
 
 def label(name: str) -> int | str:
