@@ -24,6 +24,11 @@ SUITES: dict[str, list[tuple[str, str]]] = {
         ("Fifty readers answer at once", "readerstudy.reading.benchmark:answer_benchmark"),
         ("In the browser", "readerstudy.reading.benchmark:browser_benchmark"),
     ],
+    "statistics": [
+        ("A whole analysis", "readerstudy.analysis.benchmark:whole_benchmark"),
+        ("How the time grows", "readerstudy.analysis.benchmark:growth_benchmark"),
+        ("Beside others", "readerstudy.analysis.benchmark:peer_benchmark"),
+    ],
 }
 
 
