@@ -203,8 +203,9 @@ def _numbers(tables: FloatArray, percent: FloatArray, bins: int) -> dict[str, Fl
     p = percent / 100
     clipped = np.clip(p, CLIP, 1 - CLIP)
     x = np.log(clipped / (1 - clipped))
-    base = positive.sum(axis=1) / n
+    # A replicate can be empty, or have one class: its numbers are NaN and do not count.
     with np.errstate(invalid="ignore", divide="ignore"):
+        base = positive.sum(axis=1) / n
         brier = (positive @ (1 - p) ** 2 + negative @ p**2) / n
         reference = base * (1 - base)
         loss = -(positive @ np.log(clipped) + negative @ np.log(1 - clipped)) / n
@@ -226,7 +227,7 @@ def _logistic(
     Returns (slope, intercept), or (intercept, slope = 1) with ``fixed_slope``.
     """
     a = np.zeros(len(count))
-    b = np.ones(len(count))
+    b = np.full(len(count), 1.0 if fixed_slope else 0.0)
     step = np.full(len(count), np.inf)
     for _ in range(50):
         mu = expit(a[:, None] + b[:, None] * x)
@@ -238,6 +239,8 @@ def _logistic(
             g1, h01, h11 = residual @ x, weight @ x, weight @ x**2
             size = h00 * h11 - h01 * h01
             da, db = (h11 * g0 - h01 * g1) / size, (h00 * g1 - h01 * g0) / size
+        # A full step from far away can overshoot for good.
+        da, db = np.clip(da, -1, 1), np.clip(db, -1, 1)
         a, b = a + da, b + db
         step = np.maximum(np.abs(da), np.abs(db))
         if not (step > 1e-12).any():

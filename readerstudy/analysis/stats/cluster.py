@@ -133,9 +133,15 @@ def gee(
     # A column that separates right from wrong has no finite slope: no estimate, not a warning.
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        fit = model.fit(cov_type=robust)
+        try:
+            fit = model.fit(cov_type=robust)
+        except np.linalg.LinAlgError:
+            return refuse("the variance cannot be estimated from so few readings")
     beta, covariance = np.asarray(fit.params), np.asarray(fit.cov_params())
-    if not (np.isfinite(beta).all() and (np.diag(covariance) > 0).all()) or abs(beta).max() > 30:
+    if (
+        not (np.isfinite(beta).all() and (np.diag(covariance) > 1e-20).all())
+        or abs(beta).max() > 30
+    ):
         return refuse("the regression has no finite solution, or no variation between clusters")
     rows = []
     for i, key in enumerate(columns):
@@ -181,6 +187,10 @@ def twoway_cluster(
     if meat <= 0:
         meat = max(by_reader, by_case)
     n = len(outcome)
+    if meat <= 1e-24:
+        reason = "no variation between readers or cases: the standard error is zero"
+        return TwoWay(n_readers, n_cases, p, log(p / (1 - p)), 0.0, None, None, None, 0.0, None,
+                      reason)  # fmt: skip
     linear = sqrt(meat) / n
     logit, se = log(p / (1 - p)), linear / (p * (1 - p))
     adjusted = (

@@ -112,44 +112,56 @@ class _Laplace:
         self.case = np.zeros(call.shape[1])
 
     def deviance(self, parameters: FloatArray) -> float:
-        """-2 log likelihood; finds the modes of the random effects by Fisher scoring."""
+        """-2 log likelihood; finds the modes of the random effects by Newton's method."""
         scale = (float(parameters[0]), float(parameters[1]))
         fixed = parameters[2] + parameters[3] * self.truth
         reader, case = self.reader, self.case
-        value, gradient, weight = self._at(reader, case, scale, fixed)
+        value, gradient, curve = self._at(reader, case, scale, fixed)
         for _ in range(100):
-            system = Crossed(weight, scale)
-            step_r, step_c = system.solve(
+            step_r, step_c = Crossed(curve, scale).solve(
                 scale[0] * gradient.sum(axis=1) - reader, scale[1] * gradient.sum(axis=0) - case
             )
             size = 1.0
             while True:
                 trial_r, trial_c = reader + size * step_r, case + size * step_c
-                better, gradient, weight = self._at(trial_r, trial_c, scale, fixed)
+                better, gradient, curve = self._at(trial_r, trial_c, scale, fixed)
                 if better <= value + 1e-12 or size < 1e-6:
                     break
                 size /= 2
             moved = max(float(np.abs(step_r).max()), float(np.abs(step_c).max()))
             reader, case, value = trial_r, trial_c, better
-            if moved < 1e-7:
+            # Steps shrink quadratically: the next one would be below 1e-10.
+            if moved < 1e-5:
                 break
         self.reader, self.case = reader, case
-        return value + Crossed(weight, scale).logdet
+        return value + Crossed(self._fisher(reader, case, scale, fixed), scale).logdet
+
+    def _eta(
+        self, reader: FloatArray, case: FloatArray, scale: tuple[float, float], fixed: FloatArray
+    ) -> FloatArray:
+        return scale[0] * reader[:, None] + (scale[1] * case + fixed)[None, :]
 
     def _at(
         self, reader: FloatArray, case: FloatArray, scale: tuple[float, float], fixed: FloatArray
     ) -> tuple[float, FloatArray, FloatArray]:
-        """Penalised deviance, its gradient in the linear predictor, and Fisher weights."""
-        eta = scale[0] * reader[:, None] + (scale[1] * case + fixed)[None, :]
-        turned = self.sign * eta
-        # Both tails on their own: 1 - hit has no digits left where the hit is nearly sure.
-        hit, miss = np.maximum(ndtr(turned), _LEAST), np.maximum(ndtr(-turned), _LEAST)
-        density = np.exp(-0.5 * eta * eta) / _SQRT_2PI
-        gradient = self.sign * density / hit
-        weight = self.seen * density * density / (hit * miss)
+        """Penalised deviance, and slope and curvature of the log likelihood in eta."""
+        turned = self.sign * self._eta(reader, case, scale, fixed)
+        hit = np.maximum(ndtr(turned), _LEAST)
+        ratio = np.exp(-0.5 * turned * turned) / (_SQRT_2PI * hit)
+        curve = self.seen * ratio * (ratio + turned)
         loglik = float((self.seen * np.log(hit)).sum())
         penalty = float(reader @ reader + case @ case)
-        return penalty - 2 * loglik, gradient, weight
+        return penalty - 2 * loglik, self.sign * ratio, curve
+
+    def _fisher(
+        self, reader: FloatArray, case: FloatArray, scale: tuple[float, float], fixed: FloatArray
+    ) -> FloatArray:
+        """Expected curvature, which lme4 puts into the determinant."""
+        eta = self._eta(reader, case, scale, fixed)
+        # Both tails on their own: 1 - hit has no digits left where the hit is nearly sure.
+        both = np.maximum(ndtr(eta), _LEAST) * np.maximum(ndtr(-eta), _LEAST)
+        weight: FloatArray = self.seen * np.exp(-eta * eta) / (2 * np.pi * both)
+        return weight
 
     def fit(self) -> tuple[FloatArray, tuple[float, float], FloatArray, float] | None:
         """Coefficients, standard deviations, covariance of the coefficients, deviance."""

@@ -281,7 +281,7 @@ def spearman(x: FloatArray, y: FloatArray) -> Spearman:
         return Spearman(n, None, None, None, "one of the columns does not vary")
     found = stats.spearmanr(x, y)
     rho, p = float(found.statistic), float(found.pvalue)
-    if n < 4 or abs(rho) >= 1:
+    if n < 4 or abs(rho) > 1 - 1e-12:
         return Spearman(n, rho, p, None, "too few pairs, or a perfect order, for an interval")
     half = float(stats.norm.ppf(0.975)) * sqrt((1 + rho * rho / 2) / (n - 3))
     return Spearman(n, rho, p, (tanh(atanh(rho) - half), tanh(atanh(rho) + half)))

@@ -59,6 +59,8 @@ def kripp_alpha(
     values = np.unique(used[~np.isnan(used)])
     if len(values) < 2:
         return result(None, reason=ONE_CATEGORY)
+    if level == "ratio" and float(values[0]) < 0:
+        return result(None, reason="a ratio scale has no values below zero")
     counts = np.stack([(used == v).sum(axis=1) for v in values], axis=1).astype(np.float64)
     own = _coincidences(counts)
     whole = own.sum(axis=0, keepdims=True)

@@ -32,6 +32,8 @@ LABELS = {
 }
 ONE_CATEGORY = "every rating is alike: chance alone would agree always"
 NO_PAIR = "no case was rated twice"
+ONE_RATER = "one rater: there is nobody to agree with"
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,8 @@ def coefficient(table: Table, name: str) -> Agreement:
     own = seen.sum(axis=1) / pair * (n / twice.sum())
     observed = float(own.mean())
     expected, shares = _EXPECTED[name](table)
+    if expected > 1 - _TINY:
+        return _result(table, name, n, reason=ONE_CATEGORY)
     estimate = (observed - expected) / (1 - expected)
     scaled = (own - expected * twice * (n / twice.sum())) / (1 - expected)
     linear = scaled - 2 * (1 - estimate) * (shares - expected) / (1 - expected)
@@ -216,7 +220,7 @@ def _krippendorff(table: Table) -> Agreement:
     observed = (1 - small) * prime + small
     share = counts.mean(axis=0) / mean
     expected = float(share @ table.weight @ share)
-    if expected == 1:
+    if expected > 1 - _TINY:
         return _result(table, "krippendorff", n, reason=ONE_CATEGORY)
     excess = (per_case - mean) / mean
     near = counts @ ((table.weight + table.weight.T) @ share / 2) / mean
@@ -251,7 +255,7 @@ def _result(
         else:
             se = sqrt(float(((linear - centre) ** 2).sum()) / (n * (n - 1)))
             df = n - 1
-            if se < 1e-12:
+            if se < _TINY:
                 se, reason = 0.0, "no variation between cases: the standard error is zero"
             else:
                 half = float(stats.t.ppf(0.975, df)) * se

@@ -74,15 +74,14 @@ def icc(ratings: FloatArray, conf: float = 0.95) -> tuple[Icc, ...]:
     for kind in LABELS:
         estimate, f, df2, ci, why = single[int(kind[3]) - 1]
         if estimate is not None and kind.endswith("k"):
-            # The mean of k raters: Spearman-Brown.
-            estimate, ci = _stepped_up(estimate, k), ci and tuple(_stepped_up(v, k) for v in ci)
+            estimate, ci, why = _mean_of_raters(estimate, ci, k, why)
         p = None if f is None else float(stats.f.sf(f, n - 1, df2))
         rows.append(Icc(kind, LABELS[kind], n, left, k, estimate, f, n - 1, df2, p,
-                        None if ci is None else (ci[0], ci[1]), why))  # fmt: skip
+                        ci, why))  # fmt: skip
     return tuple(rows)
 
 
-_Form = tuple[float | None, float | None, int, tuple[float, ...] | None, str | None]
+_Form = tuple[float | None, float | None, int, Interval | None, str | None]
 
 
 def _none(kind: str, n: int, left: int, k: int, reason: str) -> Icc:
@@ -101,11 +100,26 @@ def _squares(x: FloatArray) -> _Squares:
     )  # fmt: skip
 
 
-def _stepped_up(value: float, k: int) -> float:
-    return k * value / (1 + (k - 1) * value)
+def _mean_of_raters(
+    value: float, ci: Interval | None, k: int, reason: str | None
+) -> tuple[float | None, Interval | None, str | None]:
+    """Spearman-Brown: reliability of the mean of k raters from that of one."""
+
+    def stepped(v: float) -> float | None:
+        below = 1 + (k - 1) * v
+        return k * v / below if below > 1e-9 else None
+
+    low, high = (None, None) if ci is None else (stepped(ci[0]), stepped(ci[1]))
+    up = stepped(value)
+    if up is None:
+        return None, None, "cases differ less than chance: the mean of raters has no reliability"
+    return up, None if low is None or high is None else (low, high), reason
 
 
 _PERFECT = "raters agree perfectly: no interval can be estimated"
+_NO_DF = "neither cases nor raters differ: no interval can be estimated"
+_NEGATIVE = "the correlation is below zero: no interval can be estimated"
+_TINY = 1e-12
 
 
 def _one_way(s: _Squares, conf: float) -> _Form:
@@ -118,7 +132,7 @@ def _two_way_mixed(s: _Squares, conf: float) -> _Form:
 
 def _by_f(top: float, bottom: float, df1: int, df2: int, k: int, conf: float) -> _Form:
     estimate = (top - bottom) / (top + (k - 1) * bottom) if top + bottom > 0 else None
-    if bottom <= 1e-12 * top:
+    if bottom <= _TINY * top:
         return estimate, None, df2, None, _PERFECT
     f, tail = top / bottom, (1 + conf) / 2
     low = f / float(stats.f.ppf(tail, df1, df2))
@@ -131,14 +145,20 @@ def _two_way_random(s: _Squares, conf: float) -> _Form:
     df2 = (n - 1) * (k - 1)
     below = s.between + (k - 1) * s.error + k * (s.raters - s.error) / n
     estimate = (s.between - s.error) / below if below > 0 else None
-    if estimate is None or s.error <= 1e-12 * s.between:
+    if estimate is None or s.error <= _TINY * s.between:
         return estimate, None, df2, None, _PERFECT
     columns, tail = s.raters / s.error, (1 + conf) / 2
     rest = n * (1 + (k - 1) * estimate) - k * estimate
     v = (k - 1) * (n - 1) * (k * estimate * columns + rest) ** 2
-    v /= (n - 1) * k**2 * estimate**2 * columns**2 + rest**2
+    spread = (n - 1) * k**2 * estimate**2 * columns**2 + rest**2
+    if spread <= _TINY or v <= _TINY:
+        return estimate, s.between / s.error, df2, None, _NO_DF
+    v /= spread
     up, down = float(stats.f.ppf(tail, n - 1, v)), float(stats.f.ppf(tail, v, n - 1))
     other = k * s.raters + (k * n - k - n) * s.error
     low = n * (s.between - up * s.error) / (up * other + n * s.between)
     high = n * (down * s.between - s.error) / (other + n * down * s.between)
+    if not low <= estimate <= high:
+        # Satterthwaite's degrees of freedom break down for a clearly negative correlation.
+        return estimate, s.between / s.error, df2, None, _NEGATIVE
     return estimate, s.between / s.error, df2, (low, high), None

@@ -128,7 +128,9 @@ def cohen(
     np.add.at(table, (np.searchsorted(values, a), np.searchsorted(values, b)), 1)
     if len(np.unique(a)) == 1 or len(np.unique(b)) == 1:
         return Cohen(weights, n, same, None, None, None, None, None, ONE_ANSWER)
-    done = cohens_kappa(table, wt=None if weights == "none" else weights)
+    # Perfect agreement leaves a variance of zero, which rounding may turn negative.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        done = cohens_kappa(table, wt=None if weights == "none" else weights)
     estimate, se, se_null = (float(v) for v in (done.kappa, done.std_kappa, done.std_kappa0))
     z = estimate / se_null if se_null > _TINY else None
     p = None if z is None else float(2 * stats.norm.sf(abs(z)))
@@ -231,13 +233,9 @@ def _matrix(kappa: FloatArray, n: FloatArray, names: list[str], weights: str) ->
             why = None if defined else ("no case was rated by both" if n[i, j] == 0 else ONE_ANSWER)
             pairs.append(Pair(names[i], names[j], int(n[i, j]), value if defined else None, why))
             known += [value] if defined else []
-    cells = tuple(
-        tuple(
-            1.0 if i == j else (float(kappa[i, j]) if kappa[i, j] == kappa[i, j] else None)
-            for j in range(size)
-        )
-        for i in range(size)
-    )
+    # Rounding makes (i, j) and (j, i) differ in the last digit.
+    table = np.triu(kappa, 1) + np.triu(kappa, 1).T + np.eye(size)
+    cells = tuple(tuple(float(v) if v == v else None for v in row) for row in table)
     reason = None
     if not known:
         reason = "fewer than two raters" if size < 2 else "kappa is undefined for every pair"

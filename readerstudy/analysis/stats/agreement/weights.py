@@ -25,10 +25,12 @@ def weight_matrix(values: FloatArray, weights: Weights) -> FloatArray:
     others their values.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or ``ratio`` with a value below zero.
     """
     if weights not in _DISTANCES:
         raise ValueError(f"unknown weights {weights!r}; one of {', '.join(_DISTANCES)}")
+    if weights == "ratio" and float(values.min()) < 0:
+        raise ValueError("ratio weights need values of zero or more")
     distance = _DISTANCES[weights](values[:, None], values[None, :])
     most = float(distance.max())
     return np.ones_like(distance) if most == 0 else 1 - distance / most
