@@ -1,14 +1,18 @@
-"""All reads of the registry of checkpoints."""
+"""All reads of the registry of checkpoints: those of the database, and those that ship.
+
+What ships needs no row: its entries are made on the spot and are never saved.
+"""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from django.conf import settings
-from django.db.models import QuerySet
 from django.db.utils import OperationalError, ProgrammingError
 
+from synthesis.engine import shipped
 from synthesis.engine.errors import SynthesisError
 from synthesis.models import Checkpoint
 
@@ -16,11 +20,35 @@ if TYPE_CHECKING:
     from synthesis.engine.checkpoints import LoadedNetwork
     from synthesis.engine.generators import Weights
 
+SHIPPED_SOURCE = "shipped with the code"
 
-def checkpoints(kind: str | None = None) -> QuerySet[Checkpoint]:
-    """All registered weights by name, or those of one kind."""
-    rows = Checkpoint.objects.order_by("name")
-    return rows.filter(kind=kind) if kind else rows
+
+def checkpoints(kind: str | None = None) -> list[Checkpoint]:
+    """All weights that can be used by name, or those of one kind; in the order of their names."""
+    rows = Checkpoint.objects.all()
+    known = [*(rows.filter(kind=kind) if kind else rows), *_shipped(kind)]
+    return sorted(known, key=lambda row: row.name)
+
+
+def _shipped(kind: str | None = None) -> list[Checkpoint]:
+    return [_entry(one) for one in shipped.shipped() if kind in (None, one.kind)]
+
+
+def _entry(one: shipped.Shipped) -> Checkpoint:
+    """The entry of a network that ships; it has no primary key."""
+    return Checkpoint(
+        name=one.name,
+        kind=one.kind,
+        architecture=one.architecture,
+        config=one.config,
+        sha256=one.sha256,
+        parameters=one.parameters,
+        path=str(one.path),
+        source=SHIPPED_SOURCE,
+        licence=one.licence,
+        card=one.card,
+        created_at=datetime.fromisoformat(one.made_at).replace(tzinfo=UTC),
+    )
 
 
 def checkpoint(name: str, kind: str | None = None) -> Checkpoint:
@@ -30,15 +58,16 @@ def checkpoint(name: str, kind: str | None = None) -> Checkpoint:
         SynthesisError: there is none, naming those there are; or there is no database yet.
     """
     wanted = kind or "checkpoint"
+    ships = shipped.shipped_network(name)
     try:
-        row = Checkpoint.objects.filter(name=name).first()
+        row = _entry(ships) if ships else Checkpoint.objects.filter(name=name).first()
     except (OperationalError, ProgrammingError) as error:
         raise SynthesisError(
             f"The {wanted} {name!r} is not known: there is no registry that can be read; give a "
             "file that exists, or set up the installation first (manage.py migrate)."
         ) from error
     if row is None:
-        known = ", ".join(checkpoints(kind).values_list("name", flat=True)) or "none yet"
+        known = ", ".join(row.name for row in checkpoints(kind)) or "none yet"
         raise SynthesisError(
             f"There is no {wanted} {name!r}; registered are: {known} (import_checkpoint adds one)."
         )
@@ -47,8 +76,14 @@ def checkpoint(name: str, kind: str | None = None) -> Checkpoint:
     return row
 
 
+def ships(row: Checkpoint) -> bool:
+    """Whether the weights came with the code rather than into this installation."""
+    return row.source == SHIPPED_SOURCE
+
+
 def checkpoint_file(row: Checkpoint) -> Path:
     """Where the weights lie."""
+    # What ships has a whole path, which replaces the data directory.
     return Path(settings.DATA_DIR) / row.path
 
 

@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from synthesis.cards import PUBLISHED_LIMITS, Card, CardNetwork
+from synthesis.engine import shipped
 from synthesis.engine.errors import SynthesisError
 from synthesis.models import Checkpoint
 
@@ -89,6 +90,7 @@ def import_checkpoint(
             row.card, row.created_at = text, now
         with transaction.atomic():
             _forget(name, replace=replace)
+            _refuse_shipped([row.name for row in rows])
             _refuse_taken([row.name for row in rows])
             Checkpoint.objects.bulk_create(rows)
             _swap(beside, target)
@@ -144,8 +146,17 @@ def _check_name(name: str, *, replace: bool) -> None:
         raise SynthesisError(
             f"The name {name!r} cannot be used; take lower-case letters, digits, '.', '_' and '-'."
         )
+    _refuse_shipped([name])
     if not replace:
         _refuse_taken([name])
+
+
+def _refuse_shipped(names: Sequence[str]) -> None:
+    for name in names:
+        if shipped.shipped_network(name) is not None:
+            raise SynthesisError(
+                f"{name} is the name of weights that ship with the code; choose another --name."
+            )
 
 
 def _refuse_taken(names: Sequence[str]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Kind: TypeAlias = Literal["generator", "segmentor", "discriminator"]
+Storage: TypeAlias = Literal["fp32", "fp16"]
 KINDS: tuple[str, ...] = get_args(Kind)
 #: The entry of the file's metadata that holds our header.
 _HEADER = "synthesis.checkpoint"
@@ -82,6 +83,8 @@ def save_checkpoint(
     config: NetworkConfig,
     state: Mapping[str, Tensor],
     notes: Mapping[str, str] | None = None,
+    *,
+    storage: Storage = "fp32",
 ) -> str:
     """Write weights beside ``path`` and rename; the same weights always give the same bytes.
 
@@ -91,6 +94,8 @@ def save_checkpoint(
         config: what it is.
         state: its ``state_dict``; must fit ``config``.
         notes: texts to keep with it (steps, data, source).
+        storage: ``fp16`` keeps floating-point numbers in half the bytes; loading widens them
+            again, exactly, so that what is rounded is rounded here once.
 
     Returns:
         The SHA-256 of the file.
@@ -100,6 +105,8 @@ def save_checkpoint(
     """
     from safetensors.torch import save_file
 
+    if storage == "fp16":
+        state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     check_state(state, config, str(path))
     header = {
         "kind": kind,

@@ -13,6 +13,7 @@ import torch
 
 from synthesis.engine.arrays import Box
 from synthesis.engine.errors import SynthesisError
+from synthesis.engine.generators import freetumor, get_generator
 from synthesis.engine.grids import grid_around
 from synthesis.engine.networks import (
     CONFIGS,
@@ -21,6 +22,7 @@ from synthesis.engine.networks import (
     SwinSegmentorConfig,
     UNetSegmentorConfig,
     build_network,
+    conditional,
     config_from_json,
     config_to_json,
 )
@@ -31,7 +33,7 @@ from synthesis.engine.shapes import draw_radius_field, rasterize
 
 from . import weights
 from .hosts import GRIDS, ball_host
-from .weights import SMALL_CONDITIONAL
+from .weights import SMALL_CONDITIONAL, SMALL_HYBRID
 
 # -- the conditional network ---------------------------------------------------------------------
 
@@ -110,6 +112,69 @@ def test_fresh_weights_follow_from_the_seed_and_leave_torch_alone():
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(states[0][k], states[1][k]) for k in states[0])
     assert not torch.equal(states[0]["head.weight"], states[2]["head.weight"])
+
+
+# -- the hybrid ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hybrid():
+    return build_network(SMALL_HYBRID)
+
+
+def test_a_hybrid_starts_as_the_procedural_lesion_and_stays_within_its_correction(hybrid):
+    hu, mask, noise, organ = _batch()
+    procedural = -50.0 * mask
+    with torch.no_grad():
+        before = hybrid(hu, mask, noise, organ, procedural)
+        hybrid.level.weight.fill_(-50.0)  # as far down as it goes
+        after = hybrid(hu, mask, noise, organ, procedural)
+        far = hybrid(hu, mask, noise, organ, -140.0 * mask)
+        hybrid.level.weight.zero_()
+    bounds = torch.tensor([SMALL_HYBRID.organs[i].bound_hu for i in (0, 3)])
+    most = SMALL_HYBRID.correction * bounds[:, None, None, None, None]
+    assert float(((before - procedural) / most).abs().max()) < 0.05
+    assert torch.allclose(after - procedural, -most * mask, rtol=0.02, atol=0.5)
+    assert float(far[0].min()) == -SMALL_HYBRID.organs[0].bound_hu  # all in all the bound holds
+    assert float(after[mask == 0].abs().max()) == 0.0
+
+
+def test_a_hybrid_sees_the_procedural_lesion_and_corrects_without_a_checkerboard(hybrid):
+    hu, mask, noise, organ = _batch()
+    with torch.no_grad():
+        one = hybrid.field(hu, mask, noise, organ, -50.0 * mask)
+        other = hybrid.field(hu, mask, noise, organ, -20.0 * mask)
+    assert float((one - other).abs().max()) > 1e-4
+    board = torch.from_numpy((np.indices((16,) * 3).sum(axis=0) % 2) * 2.0 - 1.0).float()
+    left = conditional._smoothed(board[None, None])[..., 4:-4, 4:-4, 4:-4]
+    assert float(left.abs().max()) < 1e-3
+    level = conditional._smoothed(torch.full((1, 1, 8, 8, 8), 37.0))
+    assert torch.allclose(level, torch.tensor(37.0), atol=1e-3)
+    with pytest.raises(ValueError, match="needs the procedural change"):
+        hybrid.field(hu, mask, noise, organ)
+
+
+def test_a_hybrid_lesion_is_the_textural_one_and_a_correction():
+    generator, liver = weights.hybrid(), prepare(ball_host())
+    lesion = _lesion_in(liver)
+    host = _crop(liver.scan, lesion, generator.context_mm)
+    painted, plain = (
+        one.paint(np.random.default_rng(4), host, lesion, liver.prior, 0.0)
+        for one in (generator, get_generator("textural"))
+    )
+    place = lesion.box.within(host.box)
+    correction = (painted.change - plain.change)[place]
+    # tanh(-0.1) of 0.3 times 150 HU, weighted by the soft edge.
+    assert np.allclose(correction, -4.5 * lesion.coverage, atol=1.0)
+    assert painted.parameters["mode"] == "hybrid"
+    assert painted.parameters["procedural_contrast_hu"] == plain.parameters["contrast_hu"]
+
+
+def test_a_hybrid_is_painted_with_the_contrast_it_was_trained_with():
+    prior = prior_for("lung")
+    own = freetumor.appearance(prior, (380.0, 150.0))
+    assert (own.contrast, own.contrast_sd, own.absolute) == (380.0, 150.0, False)
+    assert freetumor.appearance(prior, None) is prior
 
 
 # -- configurations ------------------------------------------------------------------------------
@@ -217,7 +282,7 @@ class Echo(torch.nn.Module):
         super().__init__()
         self.unused = torch.nn.Parameter(torch.zeros(1))
 
-    def field(self, hu, mask, noise, organ):
+    def field(self, hu, mask, noise, organ, procedural=None):
         return hu
 
     def forward(self, image):

@@ -23,6 +23,7 @@ quick = settings(max_examples=8, deadline=None)
 MADE = {
     "textural": lambda: get_generator("textural"),
     "freetumor-conditional": weights.conditional,
+    "freetumor-hybrid": weights.hybrid,
     "freetumor-published": weights.published,
 }
 

@@ -27,6 +27,7 @@ TRAINING = ROOT / "synthesis" / "engine" / "training"
 
 def test_the_promised_presets_ship_and_are_valid():
     promised = {"liver", "pancreas", "kidney", "abdomen", "lung", "covid", "smoke"}
+    promised |= {"freetumor-small"}
     assert set(preset_names()) == promised
     for name in promised:
         config = parse_config(read_preset(name))

@@ -32,6 +32,7 @@ def batch(size=2, side=8, *, real=True):
         "organ": torch.arange(size) % 2,
         "hard": hard,
         "soft": torch.where(hard, 0.9, 0.0),
+        "tumor": tumor,
         "real": tumor,
         "body": ~hard & ~tumor,
         "has": torch.ones(size, dtype=torch.bool),

@@ -78,6 +78,7 @@ def batch_of(organs, *, real=True):
         "organ": torch.tensor(organs),
         "soft": hard * 0.9,
         "hard": hard,
+        "tumor": tumor,
         "real": tumor,
         "body": ~hard & ~tumor,
         "noise": torch.from_numpy(rng.standard_normal(hu.shape, np.float32)),

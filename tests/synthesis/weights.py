@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 
 from synthesis.engine.checkpoints import LoadedNetwork
@@ -14,6 +16,7 @@ from synthesis.engine.networks import (
 )
 
 SMALL_CONDITIONAL = ConditionalUNetConfig(channels=(4, 8, 8), embedding=4, window=(24, 24, 24))
+SMALL_HYBRID = dataclasses.replace(SMALL_CONDITIONAL, parametrization="hybrid", correction=0.3)
 SMALL_SEGMENTOR = UNetSegmentorConfig(channels=(4, 8, 8), res_units=1)
 
 
@@ -25,6 +28,14 @@ def loaded(config, kind="generator", seed=0) -> LoadedNetwork:
 def conditional(seed=0) -> FreeTumorGenerator:
     """Fresh weights: each organ gets its textbook contrast, and a little more from the network."""
     return FreeTumorGenerator(loaded(SMALL_CONDITIONAL, seed=seed))
+
+
+def hybrid(seed=0) -> FreeTumorGenerator:
+    """Fresh weights that correct a procedural lesion, visibly: by some HU all over it."""
+    checkpoint = loaded(SMALL_HYBRID, seed=seed)
+    with torch.no_grad():
+        checkpoint.network.level.weight.fill_(-0.1)
+    return FreeTumorGenerator(checkpoint)
 
 
 def published(channel="first", outputs=3) -> FreeTumorGenerator:

@@ -3,7 +3,8 @@
 A new generator is one file with a class that satisfies ``Generator``, and one line in
 ``_REGISTRY``. Factories are called on demand, so a generator that needs heavy libraries costs
 nothing until it is asked for, and a page may list the names. A learned generator takes a
-checkpoint file; one that needs none refuses it, so that nobody believes to have used it.
+checkpoint file, or else the one that ships; one that needs none refuses it, so that nobody
+believes to have used it.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from synthesis.engine.shipped import GENERATOR, shipped_network
+
 if TYPE_CHECKING:
     import numpy as np
 
     from synthesis.engine.arrays import Field
     from synthesis.engine.organs import OrganPrior
+    from synthesis.engine.precision import Precision
     from synthesis.engine.records import HostCrop
     from synthesis.engine.shapes import SoftLesion
 
@@ -60,13 +64,15 @@ class Generator(Protocol):
 class Weights:
     """The checkpoint file a learned generator is to use.
 
-    ``sha256`` is what the file must hash to (None: not checked); ``name`` goes into records.
+    ``sha256`` is what the file must hash to (None: not checked); ``name`` goes into records;
+    ``precision`` is auto, fp32 or bf16 (see ``precision``).
     """
 
     path: Path
     name: str = ""
     sha256: str | None = None
     device: str = "cpu"
+    precision: Precision = "auto"
 
 
 def _textural(weights: Weights | None) -> Generator:
@@ -77,15 +83,22 @@ def _textural(weights: Weights | None) -> Generator:
     return TexturalGenerator()
 
 
+def _that_ship() -> Weights:
+    found = shipped_network(GENERATOR)
+    if found is None:
+        raise ValueError(
+            "The generator 'freetumor' needs a checkpoint, and the one that ships is missing here: "
+            "restore synthesis/weights, or import weights with import_checkpoint."
+        )
+    return Weights(found.path, name=found.name, sha256=found.sha256)
+
+
 def _freetumor(weights: Weights | None) -> Generator:
     from synthesis.engine.checkpoints import load_checkpoint
     from synthesis.engine.generators.freetumor import FreeTumorGenerator
 
     if weights is None:
-        raise ValueError(
-            "The generator 'freetumor' needs a checkpoint: train one, or import the authors' "
-            "weights with import_checkpoint."
-        )
+        weights = _that_ship()
     loaded = load_checkpoint(
         weights.path,
         kind="generator",
@@ -93,14 +106,14 @@ def _freetumor(weights: Weights | None) -> Generator:
         sha256=weights.sha256,
         name=weights.name or None,
     )
-    return FreeTumorGenerator(loaded)
+    return FreeTumorGenerator(loaded, precision=weights.precision)
 
 
 _REGISTRY: dict[str, Callable[[Weights | None], Generator]] = {
     "textural": _textural,
     "freetumor": _freetumor,
 }
-#: Those that refuse to start without a checkpoint.
+#: Those that work from a checkpoint.
 _LEARNED = frozenset({"freetumor"})
 
 

@@ -1,8 +1,10 @@
 """The learned FreeTumor generator: a network proposes the change, the engine puts it in the scan.
 
-Two modes, by the checkpoint's architecture:
+Three modes, by the checkpoint's architecture:
 
 * ``conditional``, our own network: the change follows from CT, soft mask, noise and organ;
+* ``hybrid``, the same network where it was trained to correct a lesion of the ``textural``
+  generator: grain and noise stay as that one paints them on the scanner's own grid;
 * ``published``, the authors' network with the formula of the released code
   (``interop.recipe``): the change follows from the CT alone, a texture and the blurred mask
   scale it, and the network's channel 0 serves every organ unless ``channel="organ"``.
@@ -13,6 +15,7 @@ cubic interpolation and is weighted on the scanner's own grid, so the host is ne
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
@@ -22,11 +25,13 @@ from synthesis.engine.arrays import Box, Field
 from synthesis.engine.checkpoints import LoadedNetwork
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.generators import Painted
+from synthesis.engine.generators.textural import TexturalGenerator
 from synthesis.engine.grids import NetworkGrid, grid_around
 from synthesis.engine.interop import recipe as published
-from synthesis.engine.mass_effect import on_crop, push_aside
+from synthesis.engine.mass_effect import on_crop, push_aside, pushed_mm
 from synthesis.engine.networks import ConditionalUNetConfig, PublishedUNet3dConfig
 from synthesis.engine.organs import OrganPrior
+from synthesis.engine.precision import Precision, ball_in_tissue, choose
 from synthesis.engine.records import HostCrop
 from synthesis.engine.shapes import SoftLesion
 
@@ -35,15 +40,17 @@ if TYPE_CHECKING:
 
     from synthesis.engine.networks.conditional import ConditionalUNet
 
-Mode: TypeAlias = Literal["conditional", "published"]
+Mode: TypeAlias = Literal["conditional", "hybrid", "published"]
 
 #: Tissue (mm) around the lesion that the network sees at least.
 _CONTEXT_MM = 12.0
-#: The push of a growing lesion fades within this distance (mm).
-_PUSHED_MM = 20.0
 #: Weights below this are cut to zero, so that a blurred mask ends somewhere.
 _FAINTEST = 0.005
 _CUBIC = 3
+#: Bfloat16 may move the change by this share of the organ's bound: 2 of 150 HU, 13 of 1000.
+_BF16_TOLERANCE = 0.013
+#: What is recorded of the procedural lesion under a hybrid one.
+_KEPT = ("level_hu", "contrast_hu", "core_depth", "grain_mm", "grain_hu", "slow_noise_hu")
 
 
 class FreeTumorGenerator:
@@ -55,6 +62,7 @@ class FreeTumorGenerator:
             text means.
         window: block the network sees at least, in its voxels (z, y, x); the size it was
             trained on by default.
+        precision: see ``precision``; the published network always answers in single precision.
 
     Raises:
         SynthesisError: the checkpoint holds no generator this class can use.
@@ -69,6 +77,7 @@ class FreeTumorGenerator:
         *,
         channel: published.Channel = "first",
         window: tuple[int, int, int] | None = None,
+        precision: Precision = "auto",
     ) -> None:
         if checkpoint.kind != "generator" or not isinstance(
             checkpoint.config, ConditionalUNetConfig | PublishedUNet3dConfig
@@ -81,7 +90,7 @@ class FreeTumorGenerator:
         self.channel: published.Channel = channel
         self.mode: Mode
         if isinstance(checkpoint.config, ConditionalUNetConfig):
-            self.mode = "conditional"
+            self.mode = "hybrid" if checkpoint.config.hybrid else "conditional"
             self._spacing, default = checkpoint.config.spacing_mm, checkpoint.config.window
             self._multiple = checkpoint.config.multiple
         else:
@@ -90,6 +99,33 @@ class FreeTumorGenerator:
             self._spacing, default = recipe.spacing_mm, recipe.roi
             self._multiple = 8
         self._window = window or default
+        self.inference = choose(
+            "fp32" if self.mode == "published" else precision,
+            self._device(),
+            self._trial_answer,
+            _BF16_TOLERANCE,
+            f"the generator {checkpoint.name}",
+        )
+
+    def _trial_answer(self) -> torch.Tensor:
+        """The change in a fixed block for each organ, over the organ's bound."""
+        import torch
+
+        config = cast("ConditionalUNetConfig", self.checkpoint.config)
+        network = cast("ConditionalUNet", self.checkpoint.network)
+        hu, mask = (part.to(self._device()) for part in ball_in_tissue(max(32, self._multiple)))
+        noise = (hu - 60.0) / 20.0
+        answers = []
+        for index, organ in enumerate(config.organs):
+            field = network.field(
+                hu,
+                mask,
+                noise.expand(-1, config.noise_channels, -1, -1, -1),
+                torch.tensor([index], device=hu.device),
+                -40.0 * mask if config.hybrid else None,
+            )
+            answers.append(field.float() * mask / organ.bound_hu)
+        return torch.cat(answers)
 
     @property
     def context_mm(self) -> float:
@@ -109,7 +145,8 @@ class FreeTumorGenerator:
         change = np.zeros(host.hu.shape, np.float32)
         feather = np.zeros(host.hu.shape, np.float32)
         if mass_effect > 0:
-            near = lesion.box.grown(_PUSHED_MM, host.spacing_zyx).clipped_to(host.box)
+            margin = pushed_mm(lesion.diameter_mm) + 1.0
+            near = lesion.surroundings(margin, host.spacing_zyx).clipped_to(host.box)
             inner = host.inner(near)
             _, depth = on_crop(inner, lesion)
             cut = near.within(host.box)
@@ -119,10 +156,11 @@ class FreeTumorGenerator:
             "mode": self.mode,
             "checkpoint": self.checkpoint.name,
             "checkpoint_sha256": self.checkpoint.sha256,
+            "precision": self.inference.name,
             "edge_mm": round(lesion.edge_mm, 3),
             "mass_effect": float(mass_effect),
         }
-        paint = self._conditional if self.mode == "conditional" else self._published
+        paint = self._published if self.mode == "published" else self._conditional
         region, painted, weight, drawn = paint(rng, host, lesion, prior, grid, host.hu + change)
         cut = region.within(host.box)
         # Under the lesion its own change replaces the push, as much as the lesion fills a voxel.
@@ -168,28 +206,44 @@ class FreeTumorGenerator:
         config = cast("ConditionalUNetConfig", self.checkpoint.config)
         network = cast("ConditionalUNet", self.checkpoint.network)
         organ = config.organ_index(prior.organ)
+        bound = np.float32(config.organs[organ].bound_hu)
+        start: Field | None = None
+        drawn: dict[str, float | str] = {"organ": prior.organ}
+        if config.hybrid:
+            own = appearance(prior, config.organs[organ].contrast_hu)
+            begun = TexturalGenerator().paint(rng, replace(host, hu=hu), lesion, own, 0.0)
+            start = np.clip(begun.change, -bound, bound)
+            drawn |= {f"procedural_{k}": v for k, v in begun.parameters.items() if k in _KEPT}
         coverage = np.zeros(host.hu.shape, np.float32)
         coverage[lesion.box.within(host.box)] = lesion.coverage
         noise = rng.standard_normal((1, config.noise_channels, *grid.shape), dtype=np.float32)
         device = self._device()
-        with torch.inference_mode():
+        with self.inference():
             field = network.field(
                 torch.from_numpy(grid.to_network(hu))[None, None].to(device),
                 torch.from_numpy(grid.to_network(coverage))[None, None].to(device),
                 torch.from_numpy(noise).to(device),
                 torch.tensor([organ], device=device),
+                None
+                if start is None
+                else torch.from_numpy(grid.to_network(start))[None, None].to(device),
             )
         answer: Field = field[0, 0].float().cpu().numpy()
         region = lesion.box
         local = _local(region, host.box)
-        bound = np.float32(config.organs[organ].bound_hu)
         # A cubic curve may overshoot between two voxels; the bound holds on every grid.
-        native = np.clip(grid.to_native(answer, local, order=_CUBIC), -bound, bound)
+        most = bound * np.float32(config.correction)
+        native = np.clip(grid.to_native(answer, local, order=_CUBIC), -most, most)
         weight = lesion.coverage
         # Real tumors stay as they are, whatever the shape says.
         weight = np.where(host.tumor[region.within(host.box)], np.float32(0.0), weight)
-        drawn: dict[str, float | str] = {"organ": prior.organ}
-        return region, weight * native, weight, drawn
+        painted = weight * native
+        if start is not None:
+            # The procedural lesion is weighted already; the push under it was part of its host.
+            pushed = weight * (hu - host.hu)[region.within(host.box)]
+            painted = pushed + np.clip(start[region.within(host.box)] + painted, -bound, bound)
+            painted = np.where(weight > 0, painted, np.float32(0.0))
+        return region, painted, weight, drawn
 
     def _published(
         self,
@@ -237,6 +291,20 @@ class FreeTumorGenerator:
             "edge_sigma_voxels": round(sigma, 4),
         }
         return region, weight * native, weight, drawn
+
+
+def appearance(prior: OrganPrior, contrast: tuple[float, float] | None) -> OrganPrior:
+    """The prior with the contrast (mean, standard deviation) that a hybrid was trained with."""
+    if contrast is None:
+        return prior
+    mean, sd = contrast
+    return replace(
+        prior,
+        contrast=mean,
+        contrast_sd=sd,
+        contrast_range=(mean - 2.0 * sd, mean + 2.0 * sd),
+        absolute=False,
+    )
 
 
 def _local(region: Box, outer: Box) -> Box:

@@ -2,9 +2,9 @@
 
 It differs from the published one on purpose: it sees the soft mask of the lesion, a noise map
 (so that the same crop can hold different lesions) and the organ; it answers with a signed
-residual in HU within the organ's bound; and it normalizes every sample by itself, so that the
-answer does not depend on the rest of the batch. Strided convolutions make it some fifty times
-cheaper than the published network on the same crop.
+residual in HU within the organ's bound, or (hybrid) corrects a procedural one; and it normalizes
+every sample by itself, so that the answer does not depend on the rest of the batch. Strided
+convolutions make it some fifty times cheaper than the published network on the same crop.
 """
 
 from __future__ import annotations
@@ -13,8 +13,12 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from synthesis.engine.networks.configs import ConditionalUNetConfig
+
+#: Voxels that the smoothing of a hybrid's correction reaches.
+_REACH = 3
 
 
 class _Film(nn.Module):
@@ -81,7 +85,8 @@ class ConditionalUNet(nn.Module):
         self.config = config
         widths, embedding = config.channels, config.embedding
         self.organ = nn.Embedding(len(config.organs), embedding)
-        inputs = [2 + config.noise_channels, *widths[:-1]]
+        seen = 2 + config.noise_channels + int(config.hybrid)
+        inputs = [seen, *widths[:-1]]
         # The first level keeps the grid half as fine as the input: where the speed comes from.
         self.down = nn.ModuleList(
             _Unit(a, b, embedding, stride=2) for a, b in zip(inputs[:-1], widths[:-1], strict=True)
@@ -97,9 +102,13 @@ class ConditionalUNet(nn.Module):
         # The level below is the bias of the head, one for each organ.
         self.head = nn.Conv3d(below, 1, 3, padding=1, bias=False)
         nn.init.normal_(self.head.weight, std=3e-4)
-        # Before training each organ starts at its textbook contrast, not at nothing.
+        # Before training each organ starts at its textbook contrast, not at nothing; a hybrid's
+        # procedural lesion has that already.
         self.level = nn.Embedding(len(config.organs), 1)
-        start = [math.atanh(organ.start_hu / organ.bound_hu) for organ in config.organs]
+        start = [
+            0.0 if config.hybrid else math.atanh(organ.start_hu / organ.bound_hu)
+            for organ in config.organs
+        ]
         with torch.no_grad():
             self.level.weight.copy_(torch.tensor(start)[:, None])
         windows = torch.tensor([organ.window_hu for organ in config.organs])
@@ -107,18 +116,32 @@ class ConditionalUNet(nn.Module):
         self.register_buffer("windows", windows, persistent=False)
         self.register_buffer("bounds", bounds, persistent=False)
 
-    def field(self, hu: Tensor, mask: Tensor, noise: Tensor, organ: Tensor) -> Tensor:
+    def field(
+        self,
+        hu: Tensor,
+        mask: Tensor,
+        noise: Tensor,
+        organ: Tensor,
+        procedural: Tensor | None = None,
+    ) -> Tensor:
         """The change in HU as if the lesion filled the crop: (B, 1, D, H, W).
+
+        A hybrid's is the correction alone.
 
         Args:
             hu: CT crop in HU, (B, 1, D, H, W); sides are multiples of ``config.multiple``.
             mask: soft mask in 0..1, same shape.
             noise: standard normal, (B, noise_channels, D, H, W).
             organ: index into ``config.organs``, (B,).
+            procedural: change in HU of the procedural lesion, shape of ``hu``; hybrid only.
         """
         low, high = self.windows[organ][:, :, None, None, None, None].unbind(dim=1)
         image = ((hu - low) / (high - low)).clamp(0.0, 1.0)
-        x = torch.cat([image, mask, noise * mask], dim=1)
+        bounds = self.bounds[organ][:, None, None, None, None]
+        parts = [image, mask, noise * mask]
+        if self.config.hybrid:
+            parts.append(_needed(procedural) / bounds)
+        x = torch.cat(parts, dim=1)
         code = self.organ(organ)
         skips = []
         for unit in self.down:
@@ -128,9 +151,51 @@ class ConditionalUNet(nn.Module):
         for unit in self.up:
             x = unit(torch.cat([x, skips.pop()], dim=1), code)
         raw = self.head(x) + self.level(organ)[:, :, None, None, None]
-        out: Tensor = self.bounds[organ][:, None, None, None, None] * torch.tanh(raw)
-        return out
+        out: Tensor = self.config.correction * bounds * torch.tanh(raw)
+        return _smoothed(out) if self.config.hybrid else out
 
-    def forward(self, hu: Tensor, mask: Tensor, noise: Tensor, organ: Tensor) -> Tensor:
+    def residual(
+        self, field: Tensor, mask: Tensor, organ: Tensor, procedural: Tensor | None = None
+    ) -> Tensor:
+        """The change in HU that ``field`` means, within the bound; arguments as there."""
+        change = field * mask
+        if not self.config.hybrid:
+            return change
+        bounds = self.bounds[organ][:, None, None, None, None]
+        return torch.clamp(_needed(procedural) + change, -bounds, bounds)
+
+    def forward(
+        self,
+        hu: Tensor,
+        mask: Tensor,
+        noise: Tensor,
+        organ: Tensor,
+        procedural: Tensor | None = None,
+    ) -> Tensor:
         """The residual in HU: ``field`` weighted by the soft mask, exactly 0 where that is 0."""
-        return self.field(hu, mask, noise, organ) * mask
+        field = self.field(hu, mask, noise, organ, procedural)
+        return self.residual(field, mask, organ, procedural)
+
+
+def _smoothed(field: Tensor) -> Tensor:
+    """``field`` (B, 1, D, H, W) after a Gaussian of one voxel along each axis.
+
+    A correction changes level and edge. Detail of two voxels is what strided networks invent (a
+    checkerboard); the grain of a hybrid lesion is the procedural one's.
+    """
+    offsets = torch.arange(-_REACH, _REACH + 1, dtype=field.dtype, device=field.device)
+    weights = torch.exp(-0.5 * offsets**2)
+    weights = weights / weights.sum()
+    for axis in range(3):
+        shape, pad = [1, 1, 1, 1, 1], [0] * 6
+        shape[2 + axis] = 2 * _REACH + 1
+        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = _REACH
+        padded = functional.pad(field, pad, mode="replicate")
+        field = functional.conv3d(padded, weights.view(shape))
+    return field
+
+
+def _needed(procedural: Tensor | None) -> Tensor:
+    if procedural is None:
+        raise ValueError("A hybrid generator needs the procedural change that it corrects.")
+    return procedural

@@ -17,6 +17,8 @@ Spacing: TypeAlias = tuple[float, float, float]
 
 ABDOMEN_HU: Window = (-175.0, 250.0)
 CHEST_HU: Window = (-1000.0, 500.0)
+#: How the conditional generator's answer becomes the change of the scan.
+PARAMETRIZATIONS = ("direct", "hybrid")
 #: Classes of the published abdominal segmentor: odd is an organ, the next number its tumor.
 ABDOMEN_CLASSES = (
     "background",
@@ -35,12 +37,15 @@ class OrganChannel:
 
     ``window_hu`` is mapped to 0..1 before the network sees it; the residual stays within
     ``bound_hu``; ``start_hu`` is the change a network proposes before any training.
+    ``contrast_hu`` (mean, standard deviation) is that of the procedural lesions a hybrid was
+    trained on, where that is not the engine's own table's.
     """
 
     name: str
     window_hu: Window
     bound_hu: float
     start_hu: float
+    contrast_hu: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.window_hu[0] < self.window_hu[1]:
@@ -76,7 +81,9 @@ class ConditionalUNetConfig:
     """Our generator: a strided residual U-Net conditional on CT, soft mask, noise and organ.
 
     ``spacing_mm`` (x, y, z) is the grid it works on, ``window`` the least crop in voxels
-    (z, y, x) it was trained to see.
+    (z, y, x) it was trained to see. With the parametrization ``direct`` the network answers with
+    the whole change; with ``hybrid`` it is shown a procedural lesion and corrects that by up to
+    ``correction`` times the organ's bound.
     """
 
     architecture: ClassVar[str] = "conditional-unet"
@@ -86,13 +93,27 @@ class ConditionalUNetConfig:
     embedding: int = 32
     spacing_mm: Spacing = (1.5, 1.5, 1.5)
     window: tuple[int, int, int] = (64, 64, 64)
+    parametrization: str = "direct"
+    correction: float = 1.0
 
     def __post_init__(self) -> None:
+        if self.parametrization not in PARAMETRIZATIONS:
+            raise ValueError(
+                f"There is no parametrization {self.parametrization!r}; "
+                f"known are {', '.join(PARAMETRIZATIONS)}."
+            )
+        if not 0.0 < self.correction <= 1.0:
+            raise ValueError("A correction is a share of the bound: above 0, at most 1.")
         names = [organ.name for organ in self.organs]
         if not names or len(set(names)) != len(names):
             raise ValueError("The organs of a generator must be named, each once.")
         if len(self.channels) < 2:
             raise ValueError("The generator needs at least two levels of channels.")
+
+    @property
+    def hybrid(self) -> bool:
+        """Whether the network corrects a procedural lesion."""
+        return self.parametrization == "hybrid"
 
     @property
     def multiple(self) -> int:

@@ -79,8 +79,8 @@ class Organ(Section):
 
 
 class Phantoms(Section):
-    kind: Literal["abdomen", "chest"] = Field(
-        default="abdomen", description="`abdomen` or `chest`."
+    kind: Literal["abdomen", "chest", "mixed"] = Field(
+        default="abdomen", description="`abdomen`, `chest`, or `mixed`: both in turn."
     )
     labelled: int = Field(default=0, ge=0, description="Phantoms with their lesions labelled.")
     unlabelled: int = Field(default=0, ge=0, description="Phantoms whose lesions nobody labelled.")
@@ -154,6 +154,10 @@ class Steps(Section):
     precision: Literal["fp32", "bf16", "fp16"] = Field(
         default="fp32", description="`fp32`, `bf16` or, on a GPU, `fp16`."
     )
+    storage: Literal["fp32", "fp16"] = Field(
+        default="fp32",
+        description="Numbers in the checkpoint file; `fp16` halves it. The run goes on in fp32.",
+    )
     checkpoint_every: int = Field(default=500, ge=1, description="Steps between checkpoints.")
     log_every: int = Field(default=20, ge=1, description="Steps between progress lines.")
     samples_every: int = Field(
@@ -186,6 +190,13 @@ class SegmentorStage(Steps):
     lesion_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of crops around a real lesion."
     )
+    procedural_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the other crops in which a procedural lesion is grown and labelled, "
+        "where few real ones are.",
+    )
     cutmix: float = Field(
         default=0.0,
         ge=0,
@@ -196,6 +207,9 @@ class SegmentorStage(Steps):
         default=0.1, ge=0, lt=1, description="Contrast about 0 HU is scaled by up to this share."
     )
     shift_hu: float = Field(default=10.0, ge=0, description="All HU are shifted by up to this.")
+    noise_hu: float = Field(
+        default=0.0, ge=0, description="Noise of up to this standard deviation is added."
+    )
 
 
 class Loss(Section):
@@ -265,6 +279,17 @@ class GeneratorStage(Steps):
         min_length=2,
         description="Channels of the generator's levels.",
     )
+    parametrization: Literal["direct", "hybrid"] = Field(
+        default="direct",
+        description="`direct`: the network paints the lesion; `hybrid`: it corrects a procedural "
+        "one, which keeps small trainings from collapsing.",
+    )
+    correction: float = Field(
+        default=0.3,
+        gt=0,
+        le=1,
+        description="Largest correction of a `hybrid` as a share of the organ's bound_hu.",
+    )
     noise_channels: int = Field(default=1, ge=1, description="Noise maps the generator gets.")
     embedding: int = Field(default=32, ge=1, description="Length of the organ's code.")
     discriminator: Literal["unet", "published"] = Field(
@@ -310,9 +335,7 @@ class TrainingConfig(Section):
         default="auto",
         description="`auto`, `cpu`, `cuda` or `cuda:N`; `auto` takes a GPU if there is one.",
     )
-    tensorboard: bool = Field(
-        default=True, description="Also write TensorBoard logs, if installed."
-    )
+    tensorboard: bool = Field(default=True, description="Also write TensorBoard event files.")
     data: Data = Field(default_factory=Data)
     segmentor: SegmentorStage = Field(default_factory=SegmentorStage)
     generator: GeneratorStage = Field(default_factory=GeneratorStage)

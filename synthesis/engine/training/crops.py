@@ -20,7 +20,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from synthesis.engine.arrays import HU_MIN, Field
 from synthesis.engine.training.config import Data, SegmentorStage
-from synthesis.engine.training.volumes import Volume
+from synthesis.engine.training.growing import Grower
+from synthesis.engine.training.volumes import Volume, stand_ins
 
 Item = dict[str, Tensor]
 
@@ -45,7 +46,8 @@ class Schedule:
     """Whose turn it is: every volume once per round, real lesions in a fixed share of crops.
 
     Rounds go over labelled (``repeats`` times each) and unlabelled volumes together, in a new
-    order each; crops around real lesions go over the volumes that have some.
+    order each; crops around real lesions go over the volumes that have some, with ``real_first``
+    over phantoms only for lesions that nothing else shows.
     """
 
     def __init__(
@@ -56,12 +58,16 @@ class Schedule:
         repeats: int,
         lesion_share: float,
         seed: int,
+        real_first: bool = False,
     ) -> None:
         self.volumes = (*labelled, *unlabelled)
         first = len(labelled)
         self._hosts = [*list(range(first)) * repeats, *range(first, len(self.volumes))]
+        wanted = stand_ins(labelled) if real_first else frozenset()
         self._with_lesion = [
-            number for number, v in enumerate(labelled) if any(c % 2 == 0 for c in v.places)
+            number
+            for number, v in enumerate(labelled)
+            if any(c in wanted if real_first and v.phantom else c % 2 == 0 for c in v.places)
         ]
         share = Fraction(lesion_share).limit_denominator(1000)
         self._share = share if self._with_lesion else Fraction(0)
@@ -168,8 +174,14 @@ class SegmentorCrops(Dataset[Item]):
     """Crops of stage 1: ``hu`` (1, z, y, x), ``label`` (z, y, x), ``allowed``, ``annotated``."""
 
     def __init__(
-        self, schedule: Schedule, data: Data, stage: SegmentorStage | None, seed: int
+        self,
+        schedule: Schedule,
+        data: Data,
+        stage: SegmentorStage | None,
+        seed: int,
+        grower: Grower | None = None,
     ) -> None:
+        self._grower = grower
         self._schedule = schedule
         self._cutter = Cutter(data, augment=stage is not None)
         self._stage = stage
@@ -182,18 +194,37 @@ class SegmentorCrops(Dataset[Item]):
         kinds = sorted(c for c in volume.places if (c % 2 == 0) == turn.lesion)
         kinds = kinds or sorted(volume.places) or [0]
         crop = self._cutter.cut(rng, volume, kinds[int(rng.integers(len(kinds)))])
-        hu = crop.hu
+        hu, label = crop.hu, crop.label
         if self._stage is not None:
+            if not turn.lesion and rng.random() < self._stage.procedural_share:
+                hu, label = self._grown(rng, crop)
             factor = 1.0 + self._stage.scale * rng.uniform(-1.0, 1.0)
             offset = self._stage.shift_hu * rng.uniform(-1.0, 1.0)
             hu = (hu * np.float32(factor) + np.float32(offset)).astype(np.float32)
+            if self._stage.noise_hu > 0:
+                sd = np.float32(self._stage.noise_hu * rng.random())
+                hu += sd * rng.standard_normal(hu.shape, dtype=np.float32)
         return {
             "hu": torch.from_numpy(hu[None]),
-            "label": torch.from_numpy(crop.label.astype(np.int64)),
+            "label": torch.from_numpy(label.astype(np.int64)),
             "allowed": torch.from_numpy(allowed_classes(volume.annotated)),
             "annotated": torch.tensor(volume.annotated),
             "index": torch.tensor(index),
         }
+
+    def _grown(self, rng: np.random.Generator, crop: Crop) -> tuple[Field, NDArray[np.uint8]]:
+        """The crop with a procedural lesion in it, labelled; as it was where none fits."""
+        organs = [int(c) // 2 for c in np.unique(crop.label) if c % 2 == 1]
+        if self._grower is None or not organs:
+            return crop.hu, crop.label
+        organ = organs[int(rng.integers(len(organs)))]
+        host = self._grower.host(crop.hu, crop.label, organ)
+        lesion = self._grower.place(rng, host, organ)
+        if lesion is None:
+            return crop.hu, crop.label
+        label = crop.label.copy()
+        label[lesion.box.slices][lesion.mask] = 2 * organ + 2
+        return crop.hu + self._grower.paint(rng, host, lesion, organ), label
 
 
 class Shards(Sampler[list[int]]):

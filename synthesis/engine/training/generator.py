@@ -44,7 +44,7 @@ from synthesis.engine.training.run import (
 )
 from synthesis.engine.training.segmentor import train_segmentor
 from synthesis.engine.training.state import Trained, fingerprint, load_state, save_state
-from synthesis.engine.training.statistics import LesionStatistics, lesion_statistics
+from synthesis.engine.training.statistics import LesionStatistics, statistics_of
 from synthesis.engine.training.team import (
     Team,
     Updater,
@@ -64,11 +64,14 @@ def generator_config(
 ) -> ConditionalUNetConfig:
     """Our generator; before training it paints each organ's real contrast."""
     data, stage = config.data, config.generator
+    hybrid = stage.parametrization == "hybrid"
     organs = []
     for organ, real in zip(data.organs, statistics, strict=True):
         most = _START_WITHIN * organ.bound_hu
         start = max(-most, min(most, real.contrast_hu))
-        organs.append(OrganChannel(organ.name, organ.window_hu, organ.bound_hu, start))
+        own = (real.contrast_hu, real.contrast_sd) if hybrid and organ.contrast_hu else None
+        channel = OrganChannel(organ.name, organ.window_hu, organ.bound_hu, start, own)
+        organs.append(channel)
     return ConditionalUNetConfig(
         organs=tuple(organs),
         channels=stage.channels,
@@ -76,6 +79,8 @@ def generator_config(
         embedding=stage.embedding,
         spacing_mm=data.spacing_mm,
         window=data.crop,
+        parametrization=stage.parametrization,
+        correction=stage.correction if hybrid else 1.0,
     )
 
 
@@ -209,8 +214,10 @@ class GeneratorTrainer:
         """HU with the lesions, and each term of the loss with its weight."""
         loss, stage = self.stage.loss, self.stage
         with autocast(stage.precision, self.team.device):
-            field = self.generator.field(item["hu"], item["soft"], item["noise"], item["organ"])
-        change = field.float() * item["soft"]
+            field = self.generator.field(*_asked(item))
+        change = self.generator.residual(
+            field.float(), item["soft"], item["organ"], item["procedural"]
+        )
         image = item["hu"] + change
         with autocast(stage.precision, self.team.device):
             seen = self.critic.network(windowed(image, self.critic.windows))
@@ -269,6 +276,11 @@ class GeneratorTrainer:
                 slow.lerp_(fast, 1.0 - decay)
 
 
+def _asked(item: Item) -> tuple[Tensor, ...]:
+    """What the generator gets of a batch."""
+    return item["hu"], item["soft"], item["noise"], item["organ"], item["procedural"]
+
+
 def train_generator(
     config: TrainingConfig, *, team: Team, say: Say, resume: bool = False
 ) -> Result:
@@ -291,10 +303,7 @@ def train_generator(
     critic = make_critic(load_checkpoint(path, kind="segmentor", device=str(team.device)), config)
     folder = open_folder(config, GENERATOR, resume=resume, team=team)
     pool = load_pool(config, team, say)
-    statistics = [
-        lesion_statistics(organ, 2 * index + 2, pool.labelled)
-        for index, organ in enumerate(config.data.organs)
-    ]
+    statistics = list(statistics_of(config.data, pool).values())
     trainer = GeneratorTrainer(config, critic, statistics, team)
     print_ = fingerprint(config, GENERATOR, team.world)
     start = load_state(folder / STATE, trainer.trained, print_) if resume else 0
@@ -316,6 +325,7 @@ def host_crops(config: TrainingConfig, pool: Pool, statistics: list[LesionStatis
         repeats=config.data.labelled_repeats,
         lesion_share=config.generator.lesion_share,
         seed=config.seed,
+        real_first=True,
     )
 
 
@@ -324,13 +334,15 @@ def _loop(
 ) -> dict[str, float]:
     config, stage, team = trainer.config, trainer.stage, trainer.team
     per_step = team.world * stage.accumulate * stage.batch
-    with_procedural = stage.loss.procedural > 0
+    until = stage.loss.procedural_steps if stage.loss.procedural > 0 else 0
+    if trainer.architecture.hybrid:
+        until = stage.steps
     crops = HostCrops(
         host_crops(config, pool, trainer.statistics),
         config.data,
         {o.name: s for o, s in zip(config.data.organs, trainer.statistics, strict=True)},
         noise_channels=stage.noise_channels,
-        procedural_until=stage.loss.procedural_steps * per_step if with_procedural else 0,
+        procedural_until=until * per_step,
         key=(config.seed, STREAM),
     )
     shards = Shards(
@@ -389,6 +401,7 @@ def _save(
         trainer.architecture,
         trainer.average.state_dict(),
         notes,
+        storage=trainer.stage.storage,
     )
     save_checkpoint(
         folder / "discriminator.safetensors",

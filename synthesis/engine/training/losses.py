@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from synthesis.engine.training.config import Loss
-from synthesis.engine.training.statistics import LesionStatistics, lesion_quantiles
+from synthesis.engine.training.statistics import LesionStatistics, distance_from_real
 
 #: Keeps empty masks from dividing by zero, as in the published code.
 _EPSILON = 1e-6
@@ -228,7 +228,7 @@ def recognition_loss(
     log_p = functional.log_softmax(logits, dim=1)[rows, own]
     entropy = -log_p[hard].sum() / max(counts.inserted, 1.0)
     # Real tumors are nobody's mistake here.
-    p = log_p.exp() * ~item["real"][:, 0]
+    p = log_p.exp() * ~item["tumor"][:, 0]
     dims = (1, 2, 3)
     overlap, total = (p * hard).sum(dims), p.sum(dims) + hard.sum(dims)
     dice = (1.0 - (2.0 * overlap + 1.0) / (total + 1.0)) * item["has"]
@@ -255,8 +255,8 @@ def statistics_loss(
     total = made.sum() * 0.0
     for row in torch.nonzero(item["has"])[:, 0].tolist():
         real = statistics[int(item["organ"][row])]
-        found = lesion_quantiles(made[row, 0], item["hard"][row, 0], item["reference"][row])
-        off = (found - found.new_tensor(real.mean)) / found.new_tensor(real.sd)
+        mask, soft = item["hard"][row, 0], item["soft"][row, 0]
+        off = distance_from_real(made[row, 0], mask, soft, item["reference"][row], real)
         beyond = functional.relu(off.abs() - _FREE_SD)
         total = total + functional.smooth_l1_loss(beyond, torch.zeros_like(beyond))
     return total / max(counts.lesions, 1.0)

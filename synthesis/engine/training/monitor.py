@@ -51,7 +51,7 @@ class Monitor:
         if self._active:
             folder.mkdir(parents=True, exist_ok=True)
             self._keep_until(start)
-            self._board = _open_board(folder / "tensorboard", say) if tensorboard else None
+            self._board = _open_board(folder / "tensorboard", start) if tensorboard else None
 
     def _keep_until(self, step: int) -> None:
         lines = []
@@ -94,7 +94,7 @@ class Monitor:
             log.write(json.dumps({"step": done, **{k: float(v) for k, v in values.items()}}) + "\n")
         if self._board is not None:
             for name, value in values.items():
-                self._board.add_scalar(f"{self._stage}/{name}", value, done)
+                self._board.add_scalar(f"{self._stage}/{name.replace(' ', '_')}", value, done)
 
     def _line(self, done: int, means: Mapping[str, float]) -> str:
         per_step = (time.monotonic() - self._began) / max(done - self._first, 1)
@@ -120,13 +120,11 @@ def _left(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h left"
 
 
-def _open_board(folder: Path, say: Callable[[str], None]) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        say("TensorBoard is not installed, so no TensorBoard log is written.")
-        return None
-    return SummaryWriter(str(folder))
+def _open_board(folder: Path, start: int) -> Any:
+    """TensorBoard's event file; of a resumed run it hides what came after step ``start``."""
+    from tensorboardX import SummaryWriter
+
+    return SummaryWriter(str(folder), purge_step=start + 1 if start else None, flush_secs=20)
 
 
 def write_beside(path: Path, data: bytes) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
+from synthesis.engine.measure import measure_lesion
 from synthesis.engine.networks.segmentors import windowed
 from synthesis.engine.training import monitor as look
 from synthesis.engine.training.crops import VALIDATION, Item, Schedule
 from synthesis.engine.training.hosts import HostCrops
 from synthesis.engine.training.losses import Counts, recognition_loss
-from synthesis.engine.training.statistics import lesion_quantiles
+from synthesis.engine.training.statistics import distance_from_real, lesion_quantiles
 from synthesis.engine.training.team import autocast, to_device
 from synthesis.engine.training.volumes import QUANTILES, Pool
 
@@ -49,50 +53,87 @@ def _painted_hosts(
         config.data,
         {o.name: s for o, s in zip(config.data.organs, trainer.statistics, strict=True)},
         noise_channels=stage.noise_channels,
-        procedural_until=0,
+        procedural_until=count if trainer.architecture.hybrid else 0,
         key=(config.seed, VALIDATION),
         augment=False,
     )
     for index in range(count):
         (item,) = to_device([default_collate([crops[index]])], trainer.team.device)
         with torch.no_grad(), autocast(stage.precision, trainer.team.device):
-            change = trainer.average(item["hu"], item["soft"], item["noise"], item["organ"])
+            change = trainer.average(
+                item["hu"], item["soft"], item["noise"], item["organ"], item["procedural"]
+            )
         yield item, item["hu"] + change.float()
+
+
+@dataclass
+class _Seen:
+    """Sums over the lesions of one organ."""
+
+    made: int = 0
+    passed: float = 0.0
+    like: float = 0.0
+    contrast: float = 0.0
+    unseen: float = 0.0
+    noise: list[float] = field(default_factory=list)
 
 
 def validate(trainer: GeneratorTrainer, pool: Pool) -> dict[str, float]:
     """Of held-out crops: mean recognition loss (lower is better), share of lesions that pass the
-    published gate, mean contrast, and share of contrasts like real ones."""
+    published gate, mean contrast, share of contrasts like real ones, and the median ratio of
+    noise inside to noise around; contrast and gate also for each organ where there are several.
+    """
     if not pool.validation or not trainer.stage.validation_crops:
         return {}
-    made = passed = like = 0
-    contrast = unseen = 0.0
+    organs = trainer.config.data.organs
+    seen = [_Seen() for _ in organs]
     for item, image in _painted_hosts(trainer, pool, trainer.stage.validation_crops):
-        if not bool(item["has"][0]):
-            continue
-        made += 1
-        hard = item["hard"][0, 0]
-        with torch.no_grad():
-            seen = trainer.critic.network(windowed(image, trainer.critic.windows))
-        counts = Counts.from_tensor(Counts.of([item]))
-        rule = trainer.stage.loss
-        unseen += float(recognition_loss(seen, item, trainer.critic.tumors, counts, rule))
-        called = seen[0].argmax(dim=0)
-        tumors = torch.tensor(trainer.critic.tumors, device=called.device)
-        passed += float(torch.isin(called, tumors)[hard].float().mean()) > _GATE
-        found = lesion_quantiles(image[0, 0], hard, item["reference"][0])
-        real = trainer.statistics[int(item["organ"][0])]
-        middle = float(found[_MEDIAN])
-        contrast += middle
-        like += abs(middle - real.contrast_hu) <= _LIKE_REAL_SD * real.contrast_sd
+        if bool(item["has"][0]):
+            _look(trainer, item, image, seen[int(item["organ"][0])])
+    made = sum(one.made for one in seen)
     if not made:
         return {}
-    return {
-        "recognition loss": unseen / made,
-        "passed the gate": passed / made,
-        "mean contrast HU": contrast / made,
-        "contrast like real lesions": like / made,
+    scores = {
+        "recognition loss": sum(one.unseen for one in seen) / made,
+        "passed the gate": sum(one.passed for one in seen) / made,
+        "mean contrast HU": sum(one.contrast for one in seen) / made,
+        "contrast like real lesions": sum(one.like for one in seen) / made,
     }
+    if noise := [ratio for one in seen for ratio in one.noise]:
+        scores["noise ratio"] = float(np.median(noise))
+    for organ, one in zip(organs, seen, strict=True):
+        if len(organs) > 1 and one.made:
+            scores[f"passed the gate in the {organ.name}"] = one.passed / one.made
+            scores[f"mean contrast HU in the {organ.name}"] = one.contrast / one.made
+    return scores
+
+
+def _look(trainer: GeneratorTrainer, item: Item, image: Tensor, seen: _Seen) -> None:
+    """Add the lesion of one crop to its organ's sums."""
+    hard, organ = item["hard"][0, 0], int(item["organ"][0])
+    with torch.no_grad():
+        logits = trainer.critic.network(windowed(image, trainer.critic.windows))
+    counts = Counts.from_tensor(Counts.of([item]))
+    rule = trainer.stage.loss
+    seen.made += 1
+    seen.unseen += float(recognition_loss(logits, item, trainer.critic.tumors, counts, rule))
+    called = logits[0].argmax(dim=0)
+    tumors = torch.tensor(trainer.critic.tumors, device=called.device)
+    seen.passed += float(torch.isin(called, tumors)[hard].float().mean()) > _GATE
+    reference = item["reference"][0]
+    seen.contrast += float(lesion_quantiles(image[0, 0], hard, reference)[_MEDIAN])
+    off = distance_from_real(
+        image[0, 0], hard, item["soft"][0, 0], reference, trainer.statistics[organ]
+    )
+    seen.like += float(off[len(off) // 2].abs()) <= _LIKE_REAL_SD
+    measured = measure_lesion(
+        image[0, 0].cpu().numpy(),
+        hard.cpu().numpy(),
+        trainer.config.data.spacing_mm,
+        organ=(item["body"][0, 0] | item["hard"][0, 0]).cpu().numpy(),
+    )
+    if math.isfinite(measured.noise_ratio):
+        seen.noise.append(measured.noise_ratio)
 
 
 def save_samples(trainer: GeneratorTrainer, pool: Pool, path: Path) -> None:

@@ -31,6 +31,7 @@ from synthesis.engine.training.crops import (
     load_crops,
     stream,
 )
+from synthesis.engine.training.growing import Grower
 from synthesis.engine.training.losses import (
     cutmix,
     foreground,
@@ -49,6 +50,7 @@ from synthesis.engine.training.run import (
     open_folder,
 )
 from synthesis.engine.training.state import Trained, fingerprint, load_state, save_state
+from synthesis.engine.training.statistics import statistics_of
 from synthesis.engine.training.team import Team, Updater, autocast, check_precision, to_device
 from synthesis.engine.training.volumes import Pool
 
@@ -151,7 +153,10 @@ def train_segmentor(
     schedule = Schedule(
         pool.labelled, (), repeats=1, lesion_share=stage.lesion_share, seed=config.seed
     )
-    crops = SegmentorCrops(schedule, config.data, stage, config.seed)
+    grower = (
+        Grower(config.data, statistics_of(config.data, pool)) if stage.procedural_share else None
+    )
+    crops = SegmentorCrops(schedule, config.data, stage, config.seed, grower)
     batches = load_crops(
         crops,
         Shards(
@@ -205,7 +210,8 @@ def _save(
     text = describe(trainer.config, trainer.stage, pool, trainer.team, done)
     notes = card_notes(text, scores, held_out=len(pool.validation))
     state = trainer.network.state_dict()
-    save_checkpoint(path, "segmentor", trainer.architecture, state, notes)
+    storage = trainer.stage.storage
+    save_checkpoint(path, "segmentor", trainer.architecture, state, notes, storage=storage)
 
 
 def _validation_crops(trainer: SegmentorTrainer, pool: Pool) -> SegmentorCrops:

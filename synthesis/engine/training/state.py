@@ -26,6 +26,7 @@ _HEADER = "synthesis.training"
 #: Keys that may change between the parts of one run.
 _FREE = ("out", "device", "tensorboard")
 _FREE_OF_STAGE = (
+    "storage",
     "checkpoint_every",
     "log_every",
     "samples_every",

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from synthesis.engine.training.config import Organ
-from synthesis.engine.training.volumes import QUANTILES, Volume
+from synthesis.engine.training.config import Data, Organ
+from synthesis.engine.training.volumes import QUANTILES, Pool, Volume
 
 #: The configured appearance counts as this many lesions beside the measured ones.
 _PRIOR_LESIONS = 3.0
@@ -23,6 +23,10 @@ _EDGE_SHARE = 0.25
 _MEDIAN = QUANTILES.index(0.5)
 #: No standard deviation is taken for smaller than this, however alike a few lesions are.
 _LEAST_SD = 3.0
+#: A lesion whose mask has this middle weight shows its inside as well as its edge.
+_RESOLVED = 0.8
+#: Nothing is taken for more diluted than this.
+_LEAST_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -49,11 +53,12 @@ def lesion_statistics(
     """Statistics of the real lesions of ``volumes``, drawn to the organ's configured contrast.
 
     With n lesions the mean is ``(3 prior + n measured) / (3 + n)`` and the variance that of the
-    mixture of both, so that a few odd lesions neither take over nor collapse the variety.
+    mixture of both, so that a few odd lesions neither take over nor collapse the variety. The
+    lesions of phantoms count only where there are no others.
     """
-    rows = np.asarray(
-        [x.quantiles for v in volumes for x in v.lesions if x.tumor_class == tumor_class]
-    ).reshape(-1, len(QUANTILES))
+    found = [(v.phantom, x) for v in volumes for x in v.lesions if x.tumor_class == tumor_class]
+    kept = [x.quantiles for phantom, x in found if not phantom] or [x.quantiles for _, x in found]
+    rows = np.asarray(kept).reshape(-1, len(QUANTILES))
     n = len(rows)
     if n == 0:
         mean = organ.contrast + _spread_within(organ.contrast)
@@ -71,6 +76,14 @@ def lesion_statistics(
     return LesionStatistics(tuple(map(float, mean)), tuple(map(float, sd)), n)
 
 
+def statistics_of(data: Data, pool: Pool) -> dict[str, LesionStatistics]:
+    """The statistics of every organ's lesions, by its name, in class order."""
+    return {
+        organ.name: lesion_statistics(organ, 2 * index + 2, pool.labelled)
+        for index, organ in enumerate(data.organs)
+    }
+
+
 def _spread_within(contrast: float) -> NDArray[np.float64]:
     """Quantiles minus the median before any lesion was measured.
 
@@ -79,6 +92,21 @@ def _spread_within(contrast: float) -> NDArray[np.float64]:
     z = np.asarray([NormalDist().inv_cdf(q) for q in QUANTILES])
     edge = max(_PRIOR_SD_WITHIN, _EDGE_SHARE * abs(contrast))
     return np.where(z * contrast < 0, z * edge, z * _PRIOR_SD_WITHIN)
+
+
+def distance_from_real(
+    hu: Tensor, mask: Tensor, soft: Tensor, reference: Tensor, real: LesionStatistics
+) -> Tensor:
+    """How many standard deviations of real lesions each HU quantile of a lesion is off.
+
+    A soft edge dilutes a lesion, a small one all of it: the quantiles are divided by the middle
+    weight of the mask, and where that is small the median alone is compared. All arrays are
+    (D, H, W); the answer is (quantiles,) or (1,), differentiable in ``hu``.
+    """
+    share = soft[mask].float().median().clamp(min=_LEAST_SHARE)
+    found = lesion_quantiles(hu, mask, reference) / share
+    kept = slice(None) if float(share) >= _RESOLVED else slice(_MEDIAN, _MEDIAN + 1)
+    return (found - found.new_tensor(real.mean))[kept] / found.new_tensor(real.sd)[kept]
 
 
 def lesion_quantiles(hu: Tensor, mask: Tensor, reference: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from scipy import ndimage
 from synthesis.engine.arrays import HU_MAX, HU_MIN, Field, Hu, MaskArray, Spacing, zyx
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.measure import RING_MM
-from synthesis.engine.phantoms import make_phantom
+from synthesis.engine.phantoms import PHANTOM_KINDS, PHANTOM_ORGANS, make_phantom
 from synthesis.engine.training.config import Data
 from synthesis.engine.training.lists import Entry, Lists
 
@@ -51,7 +51,7 @@ class Volume:
     """A prepared volume: arrays (z, y, x), memory-mapped.
 
     ``annotated`` says of each class whether the labels would show it; ``places`` holds a sample
-    of the voxels (z, y, x) of each class that occurs.
+    of the voxels (z, y, x) of each class that occurs; ``phantom`` marks made-up volumes.
     """
 
     name: str
@@ -60,6 +60,15 @@ class Volume:
     annotated: tuple[bool, ...]
     places: dict[int, NDArray[np.int32]]
     lesions: tuple[Lesion, ...]
+    phantom: bool = False
+
+
+def stand_ins(volumes: Iterable[Volume]) -> frozenset[int]:
+    """Tumor classes that only phantoms show, so that theirs have to stand in for real ones."""
+    seen: dict[bool, set[int]] = {True: set(), False: set()}
+    for volume in volumes:
+        seen[volume.phantom] |= {c for c in volume.places if c % 2 == 0}
+    return frozenset(seen[True] - seen[False])
 
 
 @dataclass(frozen=True)
@@ -188,17 +197,22 @@ def load_resampled(image: Path, label: Path, spacing: Spacing) -> tuple[Hu, Labe
 
 def _phantom(data: Data, cache: Path, seed: int, number: int, *, tumors: bool) -> Volume:
     ph = data.phantoms
+    kind = ph.kind if ph.kind != "mixed" else PHANTOM_KINDS[number % len(PHANTOM_KINDS)]
     parts = [_VERSION, "phantom", data.classes, data.spacing_mm, seed, number, tumors]
-    parts += [ph.kind, ph.extent_mm, ph.lesions, ph.diameter_mm]
+    parts += [kind, ph.extent_mm, ph.lesions, ph.diameter_mm]
+    names = [organ.name for organ in data.organs]
+    if ph.kind == "mixed":
+        names = [name for name in names if name in PHANTOM_ORGANS[kind]]
+        if not names:
+            raise SynthesisError(f"The {kind} phantom has none of the organs to learn.")
 
     def make() -> tuple[Hu, Labels]:
         rng = np.random.default_rng(np.random.SeedSequence([seed, 9, number]))
         step = zyx(data.spacing_mm)
         z, y, x = (round(mm / s) for mm, s in zip(ph.extent_mm, step, strict=True))
-        names = [organ.name for organ in data.organs]
         phantom = make_phantom(
             rng,
-            ph.kind,
+            kind,
             shape=(z, y, x),
             spacing=data.spacing_mm,
             lesions=ph.lesions,
@@ -206,22 +220,24 @@ def _phantom(data: Data, cache: Path, seed: int, number: int, *, tumors: bool) -
             diameter_mm=ph.diameter_mm,
         )
         label = np.zeros(phantom.hu.shape, np.uint8)
-        for index, name in enumerate(names):
-            organ = phantom.organs[name]
-            label[organ] = 2 * index + 1
+        for index, organ in enumerate(data.organs):
+            if organ.name not in names:
+                continue
+            mask = phantom.organs[organ.name]
+            label[mask] = 2 * index + 1
             if tumors:
-                label[organ & phantom.tumors] = 2 * index + 2
+                label[mask & phantom.tumors] = 2 * index + 2
         return phantom.hu, label
 
     try:
         folder = _cached(cache, parts, make, data)
     except ValueError as error:
         raise SynthesisError(f"The phantoms cannot be made: {error}") from error
+    shown = {name for organ in names for name in (organ, f"{organ} tumor")}
     annotated = tuple(
-        index > 0 and (tumors or not name.endswith(" tumor"))
-        for index, name in enumerate(data.classes)
+        name in shown and (tumors or not name.endswith(" tumor")) for name in data.classes
     )
-    return _open(folder, f"phantom {number}", annotated)
+    return _open(folder, f"phantom {number}", annotated, phantom=True)
 
 
 def _cached(
@@ -251,7 +267,7 @@ def _cached(
     return folder
 
 
-def _open(folder: Path, name: str, annotated: tuple[bool, ...]) -> Volume:
+def _open(folder: Path, name: str, annotated: tuple[bool, ...], *, phantom: bool = False) -> Volume:
     try:
         places = np.load(folder / "places.npy")
         lesions = json.loads((folder / "lesions.json").read_text())
@@ -266,6 +282,7 @@ def _open(folder: Path, name: str, annotated: tuple[bool, ...]) -> Volume:
         annotated,
         {int(c): places[places[:, 0] == c, 1:] for c in np.unique(places[:, 0])},
         tuple(Lesion(int(row[0]), tuple(row[1:])) for row in lesions),
+        phantom,
     )
 
 

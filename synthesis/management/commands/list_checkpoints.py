@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 
 from synthesis.command import Command as BaseCommand
 from synthesis.models import Checkpoint
-from synthesis.selectors import checkpoint, checkpoint_file, checkpoints
+from synthesis.selectors import checkpoint, checkpoint_file, checkpoints, ships
 
 
 class Command(BaseCommand):
@@ -24,7 +24,7 @@ class Command(BaseCommand):
         if name is not None:
             self.stdout.write(checkpoint(name, kind).card)
             return
-        rows = list(checkpoints(kind))
+        rows = checkpoints(kind)
         if options["json"]:
             self.stdout.write(json.dumps([_fields(row) for row in rows], indent=2))
             return
@@ -32,9 +32,10 @@ class Command(BaseCommand):
             self.stdout.write(
                 f"{row.name:32s} {row.kind:14s} {row.architecture:18s} "
                 f"{row.parameters / 1e6:8.2f} M  {row.sha256[:12]}"
+                f"{'  shipped' if ships(row) else ''}"
             )
         if not rows:
-            self.stdout.write("No weights are registered yet: import_checkpoint adds some.")
+            self.stdout.write("No such weights are registered yet: import_checkpoint adds some.")
 
 
 def _fields(row: Checkpoint) -> dict[str, Any]:
@@ -49,5 +50,6 @@ def _fields(row: Checkpoint) -> dict[str, Any]:
         "source": row.source,
         "revision": row.revision,
         "licence": row.licence,
+        "shipped": ships(row),
         "created_at": row.created_at.isoformat(),
     }
