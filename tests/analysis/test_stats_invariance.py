@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from readerstudy.analysis.stats.binormal import binormal_ml
 from readerstudy.analysis.stats.bootstrap import bootstrap_2way
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.dbm import dbm
@@ -18,6 +19,7 @@ from readerstudy.analysis.stats.mrmc import or_single, reader_average
 from readerstudy.analysis.stats.multi import or_multi
 from readerstudy.analysis.stats.permutation import label_permutation
 from readerstudy.analysis.stats.readings import Readings
+from readerstudy.analysis.stats.roc import partial_auc
 from readerstudy.analysis.stats.serialize import to_json
 from tests.analysis.tables import make
 
@@ -38,7 +40,7 @@ def trials(draw: st.DrawFn, missing: bool = True, least: int = 1) -> Readings:
     return make(score, truth, units)
 
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=25, deadline=None)
 
 
 @few
@@ -50,6 +52,11 @@ def test_X1_nothing_raises_and_nothing_is_nan(readings: Readings, seed: int) -> 
     found: list[object] = [imrmc(readings), imrmc(readings, "balanced_accuracy")]
     found += [imrmc_multi(pair), dbm(pair), bootstrap_2way(readings, replicates=100, rng=rng)]
     found.append(label_permutation(readings, replicates=100, rng=rng))
+    pos = readings.is_positive
+    for row in readings.score:
+        seen = ~np.isnan(row)
+        found.append(binormal_ml(row[pos & seen], row[~pos & seen]))
+        found.append(partial_auc(row[pos & seen], row[~pos & seen]))
     for metric in METRICS:
         found += [or_single(readings, metric, margins=(0.1,)), reader_average(readings, metric)]
     for cov in ("jackknife", "delong", "unbiased"):

@@ -115,6 +115,20 @@ def test_a_binormal_curve_finds_the_parameters_it_was_made_with() -> None:
         assert list(fit.cutoffs) == sorted(fit.cutoffs)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_exchanged_classes_give_the_mirrored_binormal_curve(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x, y = rng.integers(0, 6, 30) + 1.0, rng.integers(0, 5, 40) + 0.0
+    one, other = binormal_ml(x, y), binormal_ml(-y, -x, positive="real")
+    assert one.reason is None
+    assert other.a == pytest.approx(one.a / one.b, abs=1e-4)
+    assert other.b == pytest.approx(1 / one.b, abs=1e-4)
+    assert other.auc == pytest.approx(one.auc, abs=1e-5)
+    assert other.se_auc == pytest.approx(one.se_auc, rel=1e-3)
+    stretched = binormal_ml(np.exp(x), np.exp(y))
+    assert (stretched.a, stretched.se_auc) == (one.a, one.se_auc)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "reason"),
     [

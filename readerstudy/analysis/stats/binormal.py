@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import sqrt
+from math import pi, sqrt
 
 import numpy as np
 from scipy import optimize
+from scipy.special import ndtr
 from scipy.stats import norm
 
 from readerstudy.analysis.stats.roc import RocCurve, auc
@@ -150,21 +151,37 @@ def _cuts(x: FloatArray) -> FloatArray:
     return cuts
 
 
-def _cells(x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    cuts = _cuts(x)
-    edges0 = np.concatenate([[-np.inf], cuts, [np.inf]])
-    edges1 = np.concatenate([[-np.inf], np.exp(x[1]) * cuts - x[0], [np.inf]])
-    return _between(edges1), _between(edges0)
+def _minus_loglik(
+    x: FloatArray, counts1: FloatArray, counts0: FloatArray
+) -> tuple[float, FloatArray]:
+    """Minus the log-likelihood of (a, log b, first cut, log steps), and its gradient."""
+    cuts, b = _cuts(x), float(np.exp(x[1]))
+    edges1 = b * cuts - x[0]
+    cells1, cells0 = _between(edges1), _between(cuts)
+    value = -float(counts1 @ np.log(cells1) + counts0 @ np.log(cells0))
+    share1, share0 = counts1 / cells1, counts0 / cells0
+    # What moving each cut gives, through either class.
+    by_one = _density(edges1) * (share1[:-1] - share1[1:])
+    by_cut = b * by_one + _density(cuts) * (share0[:-1] - share0[1:])
+    tail = np.cumsum(by_cut[::-1])[::-1]
+    gradient = np.concatenate(
+        [[-by_one.sum(), b * float(cuts @ by_one), tail[0]], np.exp(x[3:]) * tail[1:]]
+    )
+    return value, -gradient
 
 
-def _between(edges: FloatArray) -> FloatArray:
-    """Normal probability between neighbours, from the tail that keeps the digits."""
+def _density(z: FloatArray) -> FloatArray:
+    height: FloatArray = np.exp(-z * z / 2) / sqrt(2 * pi)
+    return height
+
+
+def _between(cuts: FloatArray) -> FloatArray:
+    """Normal probability of the cells between cuts, from the tail that keeps the digits."""
+    edges = np.concatenate([[-np.inf], cuts, [np.inf]])
     low, high = edges[:-1], edges[1:]
-    upper = low > 0
-    direct = norm.cdf(high) - norm.cdf(low)
-    mirrored = norm.sf(low) - norm.sf(high)
-    cells: FloatArray = np.maximum(np.where(upper, mirrored, direct), 1e-300)
-    return cells
+    mirror = low > 0
+    cells: FloatArray = ndtr(np.where(mirror, -low, high)) - ndtr(np.where(mirror, -high, low))
+    return np.maximum(cells, 1e-300)
 
 
 def _fit(counts1: FloatArray, counts0: FloatArray) -> tuple[FloatArray, float, FloatArray] | None:
@@ -179,11 +196,13 @@ def _fit(counts1: FloatArray, counts0: FloatArray) -> tuple[FloatArray, float, F
     steps = np.maximum(np.diff(-zf), 1e-3)
     start = np.concatenate([[a, np.log(b), -zf[0]], np.log(steps)])
 
-    def minus(x: FloatArray) -> float:
-        one, zero = _cells(x)
-        return -float(counts1 @ np.log(one) + counts0 @ np.log(zero))
+    def minus(x: FloatArray) -> tuple[float, FloatArray]:
+        with np.errstate(over="ignore", invalid="ignore"):  # a wild step is taken back
+            return _minus_loglik(x, counts1, counts0)
 
-    done = optimize.minimize(minus, start, method="BFGS", options={"gtol": 1e-6, "maxiter": 500})
+    done = optimize.minimize(
+        minus, start, jac=True, method="BFGS", options={"gtol": 1e-6, "maxiter": 500}
+    )
     x: FloatArray = done.x
     if not np.isfinite(x).all() or abs(x[0]) > _LARGEST_A:
         return None
@@ -201,14 +220,12 @@ def _fit(counts1: FloatArray, counts0: FloatArray) -> tuple[FloatArray, float, F
     return x, -float(done.fun), covariance
 
 
-def _hessian(f: Callable[[FloatArray], float], x: FloatArray, step: float = 1e-4) -> FloatArray:
-    """Second differences; the function is smooth and its scale is about one."""
-    n = len(x)
-    out = np.empty((n, n))
-    unit = np.eye(n) * step
-    for i in range(n):
-        for j in range(i, n):
-            both = f(x + unit[i] + unit[j]) - f(x + unit[i] - unit[j])
-            both -= f(x - unit[i] + unit[j]) - f(x - unit[i] - unit[j])
-            out[i, j] = out[j, i] = both / (4 * step * step)
-    return out
+def _hessian(
+    f: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray, step: float = 1e-5
+) -> FloatArray:
+    """Central differences of the gradient, made symmetric."""
+    rows = [
+        (f(x + unit)[1] - f(x - unit)[1]) / (2 * step) for unit in np.eye(len(x)) * step
+    ]  # fmt: skip
+    found = np.array(rows)
+    return (found + found.T) / 2

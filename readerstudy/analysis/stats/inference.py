@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
+from scipy.special import ndtr, ndtri, stdtr, stdtrit  # a hundred times quicker than stats.t.ppf
 from statsmodels.stats.multitest import multipletests
 
 from readerstudy.analysis.stats.types import FloatArray, Interval
@@ -122,7 +123,7 @@ def infer(
 def interval(estimate: float, se: float, df: float | None, conf: float) -> Interval:
     """Symmetric t (or normal) interval; not truncated to the range of the statistic."""
     q = (1 + conf) / 2
-    half = float(stats.norm.ppf(q) if df is None else stats.t.ppf(q, df)) * se
+    half = float(ndtri(q) if df is None else stdtrit(df, q)) * se
     return estimate - half, estimate + half
 
 
@@ -240,4 +241,4 @@ def holm(p: list[float | None]) -> list[float | None]:
 
 
 def _sf(statistic: float, df: float | None) -> float:
-    return float(stats.norm.sf(statistic) if df is None else stats.t.sf(statistic, df))
+    return float(ndtr(-statistic) if df is None else stdtr(df, -statistic))
