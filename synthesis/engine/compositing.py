@@ -12,6 +12,10 @@ from synthesis.engine.arrays import HU_MAX, HU_MIN, Field, bounding_box
 from synthesis.engine.records import HostCrop, Lesion
 from synthesis.engine.shapes import SoftLesion
 
+#: What half precision, in which the feather is kept, can just tell from nothing.
+_FAINTEST = 2.0**-25
+_UNCHANGED = "The generator changed no voxel of the scan."
+
 
 class EmptyResidual(ValueError):
     """The generator changed no voxel: a "synthetic" case would show no lesion at all."""
@@ -45,22 +49,23 @@ def transplant(
     if not np.isfinite(change).all():
         raise ValueError("The generator answered with values that are not numbers.")
     mask = np.zeros(host.hu.shape, bool)
-    place = lesion.box.within(host.box)
-    mask[place] = lesion.mask
-    weight = np.clip(feather, 0.0, 1.0).astype(np.float16)
-    support = (weight > 0) | mask
+    mask[lesion.box.within(host.box)] = lesion.mask
+    box = bounding_box((feather > _FAINTEST) | mask)
+    if box is None:
+        raise EmptyResidual(_UNCHANGED)
+    cut = box.slices
+    before, mask = host.hu[cut], mask[cut]
+    weight = np.clip(feather[cut], 0.0, 1.0).astype(np.float16)
     weight = np.where(mask, np.maximum(weight, np.float16(1e-3)), weight)
-    wanted = np.clip(np.rint(host.hu + change), HU_MIN, HU_MAX)
-    residual = np.where(support, wanted - host.hu, 0.0).astype(np.int16)
-    box = bounding_box(support)
-    if box is None or not residual.any():
-        raise EmptyResidual("The generator changed no voxel of the scan.")
-    z, y, x = (a + b for a, b in zip(host.box.start, box.start, strict=True))
+    wanted = np.clip(np.rint(before + change[cut]), HU_MIN, HU_MAX)
+    residual = np.where(weight > 0, wanted - before, 0.0).astype(np.int16)
+    if not residual.any():
+        raise EmptyResidual(_UNCHANGED)
     return Lesion(
-        offset=(z, y, x),
-        mask=mask[box.slices],
-        feather=weight[box.slices].astype(np.float16),
-        residual=residual[box.slices],
+        offset=box.moved(host.box.start).start,
+        mask=mask,
+        feather=weight,
+        residual=residual,
         diameter_mm=lesion.diameter_mm,
         center=lesion.center,
         parameters=parameters,

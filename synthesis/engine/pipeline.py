@@ -35,6 +35,9 @@ _SHRINK = 0.85
 _THICKEST = 1.5
 #: Share of the lesion that must lie inside the organ.
 _INSIDE = 0.995
+#: At most this share of the place may differ from the organ by that much (HU); more in the lung,
+#: which is vessels in air.
+_MOST_STRANGE, _MOST_STRANGE_IN_AIR, _STRANGE_HU = 0.08, 0.25, 90.0
 
 
 @dataclass(frozen=True)
@@ -182,6 +185,10 @@ def _fits(prepared: Prepared, lesion: SoftLesion) -> bool:
     if scan.tumor_mask is not None and np.asarray(scan.tumor_mask[box.slices], bool)[touched].any():
         return False
     values = np.asarray(scan.hu[box.slices])[lesion.mask]
+    # A fissure, a bowel loop or a large vessel within the organ's mask is no place for a lesion.
+    strange = np.abs(values - organ_map.typical_hu) > max(4.0 * organ_map.spread_hu, _STRANGE_HU)
+    if float(strange.mean()) > (_MOST_STRANGE_IN_AIR if prepared.prior.absolute else _MOST_STRANGE):
+        return False
     unlike = abs(float(np.median(values)) - organ_map.typical_hu)
     return unlike <= max(2.0 * organ_map.spread_hu, 25.0) and robust_sd(values) <= max(
         2.5 * organ_map.spread_hu, 40.0

@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from synthesis.engine.arrays import HU_MAX, HU_MIN, Box, Field, MaskArray, Spacing, voxel_ml
+from synthesis.engine.arrays import (
+    HU_MAX,
+    HU_MIN,
+    Box,
+    Field,
+    MaskArray,
+    Spacing,
+    bounding_box,
+    voxel_ml,
+)
 from synthesis.engine.measure import RING_MM, LesionMeasure, measure_lesion
 from synthesis.engine.organs import OrganPrior
 from synthesis.engine.records import Accepted, HostCrop, Lesion, Rejected, Scores
@@ -256,8 +265,13 @@ def _unrecognized(share: float, what: str, needed: str) -> Fault:
 
 def _ring(host: HostCrop, mask: MaskArray) -> MaskArray:
     """Organ around the lesion, without real tumors: where nothing should be called a tumor."""
-    gap = ndimage.distance_transform_edt(~mask, sampling=host.spacing_zyx)
-    out: MaskArray = host.tissue & (gap >= RING_MM[0]) & (gap <= RING_MM[1])
+    out: MaskArray = np.zeros(mask.shape, bool)
+    tight = bounding_box(mask)
+    if tight is None:
+        return out
+    cut = tight.grown(RING_MM[1], host.spacing_zyx).clipped(mask.shape).slices
+    gap = ndimage.distance_transform_edt(~mask[cut], sampling=host.spacing_zyx)
+    out[cut] = host.tissue[cut] & (gap >= RING_MM[0]) & (gap <= RING_MM[1])
     return out
 
 

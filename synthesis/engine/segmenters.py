@@ -60,7 +60,7 @@ class NetworkSegmenter:
                 f"The segmentor {checkpoint.name} has no tumor class; choose another one."
             )
         published = isinstance(config, SwinSegmentorConfig)
-        self._inference = choose(
+        self.inference = choose(
             "fp32" if published else precision,
             self._device(),
             self._trial_answer,
@@ -87,16 +87,11 @@ class NetworkSegmenter:
             least=self._least,
             multiple=self._config.multiple,
         )
-        with self._inference():
+        with self.inference():
             batch = torch.from_numpy(grid.to_network(hu))[None, None].to(self._device())
             logits = self.checkpoint.network(windowed(batch, self._config.windows_hu))
             labels = logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy()
         return _nearest(labels, hu.shape, grid.native_mm, grid.mm)
-
-    @property
-    def precision(self) -> str:
-        """``bf16`` or ``fp32``: what the network computes in."""
-        return self._inference.name
 
     def _device(self) -> torch.device:
         return next(self.checkpoint.network.parameters()).device

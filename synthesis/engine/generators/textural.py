@@ -12,7 +12,7 @@ import numpy as np
 
 from synthesis.engine.arrays import Field, MaskArray
 from synthesis.engine.generators import Painted
-from synthesis.engine.mass_effect import on_crop, push_aside
+from synthesis.engine.mass_effect import on_crop, push_aside, pushed_mm
 from synthesis.engine.measure import region_noise_sd
 from synthesis.engine.organs import OrganPrior
 from synthesis.engine.records import HostCrop
@@ -47,12 +47,16 @@ class TexturalGenerator:
         """See ``Generator.paint``."""
         change = np.zeros(host.hu.shape, np.float32)
         feather = np.zeros(host.hu.shape, np.float32)
-        coverage, depth = on_crop(host, lesion)
+        # A network beside this one may have asked for a larger crop than is needed here.
+        reach = max(_CONTEXT_MM, pushed_mm(lesion.diameter_mm) + 1.0 if mass_effect > 0 else 0.0)
+        area = lesion.surroundings(reach, host.spacing_zyx).clipped_to(host.box)
+        wide, cut = host.inner(area), area.within(host.box)
+        coverage, depth = on_crop(wide, lesion)
         if mass_effect > 0:
-            change, feather = push_aside(host, lesion, depth, mass_effect)
+            change[cut], feather[cut] = push_aside(wide, lesion, depth, mass_effect)
         # The lesion itself needs less of its surroundings than the push does.
         box = lesion.surroundings(_CONTEXT_MM, host.spacing_zyx).clipped_to(host.box)
-        near, depth = host.inner(box), depth[box.within(host.box)]
+        near, depth = host.inner(box), depth[box.within(area)]
         cut = lesion.box.within(host.box)
         split = split_host(rng, near.hu, near.tissue, near.spacing_zyx)
         ring = _ring(near, depth)
@@ -61,7 +65,7 @@ class TexturalGenerator:
         texture, drawn = _texture(rng, near, lesion, prior, split, ring)
         core = float(rng.uniform(0.0, 2.0) * prior.core_depth)
         target = level + (level - reference) * core * _inwards(lesion) + texture
-        weight = coverage[cut]
+        weight = coverage[lesion.box.within(area)]
         change[cut] += weight * (target - (host.hu[cut] + change[cut]))
         feather[cut] = np.maximum(feather[cut], weight)
         parameters: dict[str, float | str] = {
