@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from readerstudy.analysis.stats import froc, multi
 from readerstudy.analysis.stats.contrast import jackknife_covariance
 from readerstudy.analysis.stats.froc import Froc
 from readerstudy.analysis.stats.mrmc import infer_mean
+from readerstudy.analysis.stats.readings import ordered
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def froc_from_tables(marks: pd.DataFrame, cases: pd.DataFrame) -> Froc:
     Raises:
         ValueError: a mark on a case or lesion that ``cases`` does not have.
     """
-    names = _sorted(cases["case"])
+    names = ordered(cases["case"])
     at = {name: k for k, name in enumerate(names)}
     ill = cases[cases["truth"].astype(int) == 1]
     lesion_case = np.array([at[c] for c in ill["case"]], dtype=np.int64)
@@ -89,7 +89,7 @@ def froc_from_tables(marks: pd.DataFrame, cases: pd.DataFrame) -> Froc:
     keys = {(c, str(v)): n for n, (c, v) in enumerate(zip(ill["case"], ill["lesion"], strict=True))}
     if "modality" not in marks:
         marks = marks.assign(modality="1")
-    modalities, readers = _sorted(marks["modality"]), _sorted(marks["reader"])
+    modalities, readers = ordered(marks["modality"]), ordered(marks["reader"])
     shape = (len(modalities), len(readers))
     lesion = np.full((*shape, len(ill)), -np.inf)
     highest = np.full((*shape, len(names)), -np.inf)
@@ -114,11 +114,3 @@ def froc_from_tables(marks: pd.DataFrame, cases: pd.DataFrame) -> Froc:
         unit = np.unique([patient[n] for n in names], return_inverse=True)[1].astype(np.int64)
     return Froc(tuple(modalities), tuple(readers), tuple(names), positive, unit, lesion_case,
                 np.asarray(weight, dtype=np.float64), lesion, highest, count)  # fmt: skip
-
-
-def _sorted(column: Iterable[str]) -> list[str]:
-    """Distinct names; numbers in the order of numbers."""
-    names = {str(v) for v in column}
-    if all(name.replace(".", "", 1).isdigit() for name in names):
-        return sorted(names, key=float)
-    return sorted(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -12,7 +13,9 @@ from readerstudy.analysis.stats.agreement.weights import Weights
 from readerstudy.analysis.stats.reference.dataset import Dataset
 from readerstudy.analysis.stats.types import FloatArray
 
-_NOT_RATERS = frozenset({"subject", "case", "unit", "id", "item"})
+_NOT_RATERS = frozenset(
+    f"{word}{s}" for word in ("subject", "case", "unit", "id", "item", "target") for s in ("", "s")
+)
 _WEIGHTS = {"unweighted": "identity", "none": "identity"}
 
 
@@ -33,7 +36,9 @@ def _raters(data: Dataset, args: dict[str, Any]) -> _Raters:
         if "read by all" in str(args.get("subset", "")):
             ratings = ratings[~np.isnan(ratings).any(axis=1)]
         return _Raters(ratings, list(readings.readers), {0.0: "0", 1.0: "1"})
-    table = data.table.drop(columns=[c for c in data.table if c.lower() in _NOT_RATERS])
+    numbered = [c for c in data.table if re.fullmatch(r"rater_?\d+", c)]
+    others = [c for c in data.table if c.lower() not in _NOT_RATERS]
+    table = data.table[numbered or others]
     names = [str(c) for c in table.columns]
     text = table.replace({"NA": "", "*": ""}).to_numpy(dtype=object)
     kinds = sorted({v for v in text.ravel() if v != ""})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from readerstudy.analysis.stats import calibration as calibrate
 from readerstudy.analysis.stats import froc, frocor, metrics
@@ -15,7 +13,9 @@ from readerstudy.analysis.stats.lmm import lmm
 from readerstudy.analysis.stats.machine import model_vs_readers
 from readerstudy.analysis.stats.mrmc import MeanInference, infer_mean
 from readerstudy.analysis.stats.multi import PairDifference
-from readerstudy.analysis.stats.reference.dataset import Dataset
+from readerstudy.analysis.stats.readings import ordered
+from readerstudy.analysis.stats.reference import formula
+from readerstudy.analysis.stats.reference.dataset import Dataset, label
 from readerstudy.analysis.stats.tidy import read_judgments
 from readerstudy.analysis.stats.timing import cochran_q, experience
 from readerstudy.analysis.stats.types import FloatArray
@@ -35,24 +35,14 @@ def check_glmm(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def check_lmm(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
-    rows = data.judgments.first
-    left, _, right = str(args["formula"]).replace(" ", "").partition("~")
-    columns: dict[str, FloatArray] = {}
-    for term in right.split("+"):
-        if term in ("(1|reader)", "(1|case)"):
-            continue
-        found = _term(rows, term)
-        if found is None:
-            return None
-        columns[found[0]] = found[1]
-    inside = re.fullmatch(r"log\((\w+)\)", left)
-    name = inside.group(1) if inside else left
-    if name not in rows:
+    rows = formula.subset(data.judgments.first, str(args.get("subset", "")))
+    left, _, right = str(args["formula"]).partition("~")
+    y, columns = formula.outcome(rows, left), formula.design(rows, right)
+    if y is None or columns is None or args.get("method", "REML") != "REML":
         return None
-    outcome = rows[name].to_numpy(dtype=np.float64)
     done = lmm(
-        np.log(outcome) if inside else outcome, columns,
-        rows["reader_id"].to_numpy(dtype=object), rows["case_id"].to_numpy(dtype=object),
+        y, columns, rows["reader_id"].to_numpy(dtype=object),
+        rows["case_id"].to_numpy(dtype=object),
     )  # fmt: skip
     return {
         "coef": {c.name: c.estimate for c in done.coefficients},
@@ -60,19 +50,6 @@ def check_lmm(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
         "sd_reader": done.sd_reader, "sd_case": done.sd_case, "sd_resid": done.sd_residual,
         "loglik": done.loglik,
     }  # fmt: skip
-
-
-def _term(rows: pd.DataFrame, term: str) -> tuple[str, FloatArray] | None:
-    """Name in the expected numbers, and column, of one fixed effect."""
-    centred = re.fullmatch(r"\((\w+)-mean(?:\(\1\))?\)/(\d+)", term)
-    if centred and centred.group(1) in rows:
-        x = rows[centred.group(1)].to_numpy(dtype=np.float64)
-        return "ord", (x - x.mean()) / float(centred.group(2))
-    if term == "correct":
-        return "ok", (rows["verdict"] == rows["truth"]).to_numpy(dtype=np.float64)
-    if term in ("truth", "truth_synthetic"):
-        return term, (rows["truth"] == "synthetic").to_numpy(dtype=np.float64)
-    return None
 
 
 def check_calibration(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
@@ -106,17 +83,13 @@ def _froc(data: Dataset) -> froc.Froc:
     return frocor.froc_from_tables(marks, next(t for t in tables if "mark" not in t))
 
 
-def _number(name: str) -> Any:
-    return int(name) if name.isdigit() else name
-
-
 def check_froc_fom(data: Dataset, args: dict[str, Any]) -> list[dict[str, Any]] | None:
     if str(args["fom"]) not in {*froc.FOMS, *froc.ALIASES}:
         return None
     marks = _froc(data)
     values = froc.fom(marks, str(args["fom"]))
     return [
-        {"modality": _number(name), "foms": row.tolist()}
+        {"modality": label(name), "foms": row.tolist()}
         for name, row in zip(marks.modalities, values, strict=True)
     ]
 
@@ -160,11 +133,11 @@ def check_model_vs_readers(data: Dataset, args: dict[str, Any]) -> dict[str, Any
     table = data.table
     modality = args.get("modality")
     if modality is None and "modality" in table and table["modality"].nunique() > 1:
-        modality = min(table["modality"].unique())
+        modality = ordered(table["modality"])[0]
     readings = data.readings(None if modality is None else str(modality))
-    order = sorted(readings.readers, key=lambda r: (len(r), r))
-    named = next((args[k] for k in ("model", "machine", "cad", "CAD") if k in args), None)
-    machine = str(named) if str(named) in readings.readers else order[0]
+    order = ordered(readings.readers)
+    machine = next((str(v) for k, v in args.items() if _names_a_machine(k) and str(v) in order),
+                   order[0])  # fmt: skip
     people = [r for r in order if r != machine]
     at = [readings.readers.index(r) for r in people]
     keep = np.isin(readings.readers, people)
@@ -187,6 +160,10 @@ def check_model_vs_readers(data: Dataset, args: dict[str, Any]) -> dict[str, Any
         "statistic": gap.statistic, "dof": gap.df, "pvalue": gap.p, "p": gap.p, "se": gap.se,
         "estimate": gap.estimate, "rrfc_p": fixed.rrfc.p,
     }  # fmt: skip
+
+
+def _names_a_machine(key: str) -> bool:
+    return any(word in key.lower() for word in ("cad", "model", "machine", "algorithm", "ai"))
 
 
 def _minus(value: float | None) -> float | None:

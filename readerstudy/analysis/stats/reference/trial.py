@@ -8,10 +8,10 @@ from readerstudy.analysis.stats import cluster, subgroup
 from readerstudy.analysis.stats.confusion import pooled
 from readerstudy.analysis.stats.foolrate import by_case, by_group
 from readerstudy.analysis.stats.perreader import per_reader
+from readerstudy.analysis.stats.reference import formula
 from readerstudy.analysis.stats.reference.dataset import Dataset
 from readerstudy.analysis.stats.reference.multireader import inference_json
 from readerstudy.analysis.stats.tidy import case_facts
-from readerstudy.analysis.stats.types import FloatArray
 
 
 def check_pooled(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
@@ -60,26 +60,9 @@ def check_per_reader(data: Dataset, args: dict[str, Any]) -> list[dict[str, Any]
 
 
 def check_gee(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
-    rows = data.judgments.first
-    subset = str(args.get("subset", ""))
-    if subset:
-        rows = rows[rows["truth"] == subset.partition("==")[2]]
-    left, _, right = (part.strip() for part in str(args["formula"]).partition("~"))
-    outcomes = {
-        "correct": rows["verdict"] == rows["truth"],
-        "verdict_synthetic": rows["verdict"] == "synthetic",
-        "verdict_real": rows["verdict"] == "real",
-    }
-    design: dict[str, FloatArray] = {}
-    if right.startswith("(order_index"):
-        order = rows["order_index"].to_numpy()
-        design = {"ord": (order - order.mean()) / 100}
-    elif right != "1":
+    done = _gee(data, args)
+    if done is None:
         return None
-    done = cluster.gee(
-        outcomes[left].to_numpy(dtype=float), rows[str(args["groups"])], design,
-        name=str(args["groups"]), correlation=cast(cluster.Correlation, args["corstr"]),
-    )  # fmt: skip
     return {
         "n_clusters": done.n_clusters,
         "coef": {c.name: c.estimate for c in done.coefficients},
@@ -92,13 +75,21 @@ def check_gee(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def check_gee_wald(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
-    rows = data.judgments.first
-    factor = str(args["formula"]).partition("~")[2].strip()
-    levels = sorted(rows[factor].unique())[1:]
-    design = {level: (rows[factor] == level).to_numpy(dtype=float) for level in levels}
-    right = (rows["verdict"] == rows["truth"]).to_numpy(dtype=float)
-    done = cluster.gee(right, rows[str(args["groups"])], design, name=str(args["groups"]))
+def _gee(data: Dataset, args: dict[str, Any]) -> cluster.Gee | None:
+    rows = formula.subset(data.judgments.first, str(args.get("subset", "")))
+    left, _, right = str(args["formula"]).partition("~")
+    y, design = formula.outcome(rows, left), formula.design(rows, right)
+    if y is None or design is None:
+        return None
+    groups = str(args["groups"])
+    correlation = cast(cluster.Correlation, args.get("corstr", "independence"))
+    return cluster.gee(y, rows[groups], design, name=groups, correlation=correlation)
+
+
+def check_gee_wald(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | None:
+    done = _gee(data, args)
+    if done is None:
+        return None
     chi2, df, p = done.wald or (None, None, None)
     return {"chi2": chi2, "df": df, "p": p}
 
