@@ -169,6 +169,18 @@ def test_adapters_of_every_multireader_method_run_on_another_set(
     assert ask(folder, "power_mrmc", {"K_star": 30, "var_components": parts}, asked) == []
 
 
+@pytest.mark.parametrize(
+    ("rule", "cases"), [("", 120), ("organ==liver", 24), ("generator==genA", 120)]
+)
+def test_a_subset_of_a_trial_is_taken_by_any_column(rule: str, cases: int) -> None:
+    document = json.loads((OWN / "vtt_demo.expected.json").read_text())
+    found = Dataset(OWN, document).subset(rule)
+    assert found.n_cases == cases
+    assert found.unit_name == "case"
+    with pytest.raises(KeyError, match="colour"):
+        Dataset(OWN, document).subset("colour==red")
+
+
 def test_command_names_a_folder_without_checks(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match=r"holds no \*\.expected\.json") as caught:
         call_command("check_statistics", str(tmp_path))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from readerstudy.analysis.stats.tidy import (
     to_readings,
 )
 
+Unit = Literal["auto", "case", "patient"]
 #: Key under which an adapter finds the names of the values it is asked for.
 ASKED: Final = " asked"
 #: Stands for a value that the data do not determine (a flat likelihood): any number is as good.
@@ -48,14 +50,38 @@ class Dataset:
     def is_vtt(self) -> bool:
         return isinstance(self.file, str) and "verdict" in self.table
 
-    def readings(self, modality: str | None = None, cut: float | None = None) -> Readings:
-        """Readings of the whole file, or of one modality of a classic multi-reader set."""
+    def readings(
+        self, modality: str | None = None, cut: float | None = None, *, unit: Unit = "case"
+    ) -> Readings:
+        """Readings of the whole file, or of one modality of a classic multi-reader set.
+
+        The reference programs know cases only, so patients are not looked at unless asked for.
+        """
         if self.is_vtt:
-            return to_readings(self.judgments, Plan())
+            return to_readings(self.judgments, Plan(unit=unit))
         rows = self.table
         if modality is not None:
             rows = rows[rows["modality"] == modality]
         return classic(rows, cut)
+
+    def subset(self, rule: str, cut: float | None = None) -> Readings:
+        """Readings where a column has a value: ``modality==A``, ``organ==liver``; "" = all.
+
+        The real cases of a trial belong to every generator.
+
+        Raises:
+            KeyError: no such column.
+        """
+        column, _, value = (part.strip() for part in rule.partition("=="))
+        if not column:
+            return self.readings(cut=cut)
+        if not self.is_vtt:
+            return classic(self.table[self.table[column] == value], cut)
+        rows = self.judgments.table
+        keep = rows[column] == value
+        if column == "generator":
+            keep |= rows["truth"] == self.judgments.negative
+        return to_readings(replace(self.judgments, table=rows[keep]), Plan(unit="case"))
 
     @property
     def modalities(self) -> list[str]:

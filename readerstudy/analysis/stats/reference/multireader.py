@@ -84,8 +84,7 @@ def check_or_single(data: Dataset, args: dict[str, Any]) -> dict[str, Any] | Non
     metric = metric_of(args)
     if metric is None:
         return None
-    modality = str(args.get("subset", "")).partition("==")[2] or None
-    readings = data.readings(modality, cut_of(args))
+    readings = data.subset(str(args.get("subset", "")), cut_of(args))
     return _or_result(or_single(readings, metric, covariance(args), margins=MARGINS))
 
 
