@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from synthesis import selectors as registry
+from synthesis.engine import shipped
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.generators import generator_names, needs_weights
 from synthesis.engine.organs import canonical_organ
@@ -31,7 +32,11 @@ POLICIES = (MEASURES, "default", "paper")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run is asked to use, by names of the registry; empty where there is none."""
+    """What a run is asked to use, by names of the registry.
+
+    A learned generator, or a gate that asks a segmentor, takes the weights that ship where none
+    are named.
+    """
 
     generator: str = "textural"
     checkpoint: str = ""
@@ -91,12 +96,7 @@ def check_generator(choice: Choice, organs: Sequence[str]) -> dict[str, str] | N
                 f"The generator {choice.generator} has no weights; leave the checkpoint out."
             )
         return None
-    if not choice.checkpoint:
-        raise CasesError(
-            f"The generator {choice.generator} needs weights; choose a checkpoint "
-            "(import_checkpoint registers one)."
-        )
-    found = _registered(choice.checkpoint, "generator")
+    found = _registered(choice.checkpoint or shipped.GENERATOR, "generator")
     if missing := unknown_organs(found, organs):
         raise CasesError(
             f"{found.name} was not made for the {missing[0]}; it knows {', '.join(found.organs)}. "
@@ -118,9 +118,7 @@ def check_gate(choice: Choice, organs: Sequence[str]) -> dict[str, str]:
                 "default or paper, or leave the segmentor out."
             )
         return {"policy": MEASURES}
-    if not choice.segmentor:
-        raise CasesError(f"The gate {choice.policy} needs a segmentor; choose one.")
-    found = _registered(choice.segmentor, "segmentor")
+    found = _registered(choice.segmentor or shipped.SEGMENTOR, "segmentor")
     # The published gate takes a tumor of any organ for an answer, ours only one of its own.
     missing = unknown_organs(found, organs) if choice.policy == "default" else []
     if missing:

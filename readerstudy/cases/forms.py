@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 
 from readerstudy.library.models import Volume
+from synthesis.engine import shipped
 
 from . import engines, selectors
 from .engines import MEASURES, Choice
@@ -16,9 +17,9 @@ from .services.runs import LARGEST_MM, SMALLEST_MM
 
 MASS_EFFECTS = [("0", "None"), ("0.5", "Mild"), ("1", "Strong")]
 GATES = [
-    (MEASURES, "Measurements alone: size, contrast, noise"),
-    ("default", "Default: measurements and a segmentor that must find it"),
-    ("paper", "Paper: a segmentor must find more than 70 % of it"),
+    (MEASURES, "Measurements: size, contrast, noise"),
+    ("default", "Default: measurements, and a segmentor finds it"),
+    ("paper", "Paper: a segmentor finds more than 70 % of it"),
 ]
 REASONS = [
     "Implausible place",
@@ -196,11 +197,12 @@ class RunForm(forms.Form):
             ("textural", "Textural: procedural, needs no weights"),
             *([("Learned, by its weights", learned)] if learned else []),
         ]
-        if not learned:
-            generator.help_text = (
-                "No learned weights are registered; import_checkpoint on the server adds them."
-            )
+        generator.help_text = (
+            "The weights that ship are small, a demonstration; import_checkpoint on the server "
+            "adds others."
+        )
         segmentor: Any = self.fields["segmentor"]
+        segmentor.initial = shipped.SEGMENTOR
         segmentor.choices = [
             (w.name, f"{w.name} (tumors of {', '.join(w.organs)})") for w in self.segmentors
         ]

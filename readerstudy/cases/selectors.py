@@ -179,23 +179,78 @@ def has_tumor_masks() -> bool:
     return Mask.objects.filter(kind=Mask.Kind.TUMOR).exists()
 
 
-#: The checks of a run, by the code the engine stores with a rejected attempt.
+#: What the gate asks, by the code the engine stores with a rejected attempt.
 CHECKS = {
-    "voxels": "too few voxels",
-    "diameter": "another size than asked for",
-    "surroundings": "too little organ around it",
-    "faint": "contrast too faint for the organ",
-    "strong": "contrast too strong for the organ",
-    "drowned": "contrast drowned in noise",
-    "noise": "noise unlike that around it",
+    "voxels": "Too few voxels",
+    "diameter": "Another size than asked for",
+    "surroundings": "Too little organ around it",
+    "faint": "Contrast too faint for the organ",
+    "strong": "Contrast too strong for the organ",
+    "drowned": "Contrast drowned in noise",
+    "noise": "Noise unlike that around it",
+    "volume": "Too small a volume",
+    "unrecognized": "Not recognized by the segmentor",
+    "ring": "Segmentor sees tumor around it",
 }
 
 
-def gate_reasons(run: SynthesisRun) -> list[tuple[str, int]]:
-    """Which checks rejected attempts of a run, and how often."""
-    found = run.candidates.filter(by_gate=True).values_list("verdict__failed", flat=True)
-    counted = Counter(CHECKS.get(code, "another check") for code in found)
-    return counted.most_common()
+@dataclass(frozen=True)
+class Reason:
+    """Why attempts were rejected, or lesions not made: how often, and as a share of the most."""
+
+    words: str
+    count: int
+    percent: int
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """What came of a run so far.
+
+    ``passed`` of ``requested`` lesions passed the gate. ``rejected`` counts drawn lesions that
+    failed it, by ``reasons``; ``unmade`` counts lesions given up, by sentence.
+    """
+
+    requested: int
+    passed: int
+    finished: int
+    rejected: int
+    reasons: list[Reason]
+    unmade: list[Reason]
+
+    @property
+    def given_up(self) -> int:
+        return self.finished - self.passed
+
+    @property
+    def attempts(self) -> int:
+        return self.passed + self.rejected
+
+
+def outcome(run: SynthesisRun) -> RunOutcome:
+    """k of n, and why the others failed."""
+    failed = run.candidates.filter(by_gate=True).values_list("verdict__failed", flat=True)
+    reasons = Counter(CHECKS.get(code, "Another check") for code in failed)
+    unmade = Counter(note["reason"] for note in run.notes)
+    return RunOutcome(
+        requested=run.requested,
+        passed=run.made,
+        finished=run.finished,
+        rejected=reasons.total(),
+        reasons=_ranked(reasons),
+        unmade=_ranked(unmade),
+    )
+
+
+def _ranked(counted: Counter[str]) -> list[Reason]:
+    most = max(counted.values(), default=1)
+    return [Reason(words, n, round(100 * n / most)) for words, n in counted.most_common()]
+
+
+def active_runs() -> QuerySet[SynthesisRun]:
+    """Runs that wait or are at work, and the newest that failed or were stopped, oldest first."""
+    states = [Job.State.QUEUED, Job.State.SENT, Job.State.RUNNING]
+    return runs().filter(job__state__in=states).order_by("created_at")
 
 
 def native_volume(candidate: Candidate) -> Any:

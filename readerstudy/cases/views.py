@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -15,7 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from readerstudy.accounts.access import coordinator_view
 from readerstudy.errors import UserError
 
-from . import display, selectors, services
+from . import display, pages, selectors, services
 from .access import candidate_or_404, run_or_404
 from .errors import CasesError
 from .forms import REASONS, ForeignForm, RunForm
@@ -24,6 +23,7 @@ from .selectors import Filters
 
 PAGE_SIZE = 60
 GALLERY_SIZE = 48
+ACTIVE_SHOWN = 5
 PARTS = ("original", "synthetic", "mask")
 State = Candidate.State
 
@@ -36,6 +36,7 @@ def index(request: HttpRequest) -> HttpResponse:
         "runs": selectors.runs()[:50],
         "pending": selectors.pending_count(Filters()),
         "search": selectors.active_search(),
+        "active_runs": selectors.active_runs()[:ACTIVE_SHOWN],
         "may_search": selectors.has_tumor_masks(),
         "has_hosts": bool(selectors.hosts()),
     }
@@ -71,7 +72,9 @@ def new_run(request: HttpRequest) -> HttpResponse:
         else:
             return redirect("cases:run", run.pk)
     status = 400 if form.is_bound else 200
-    return render(request, "cases/run_form.html", {"form": form}, status=status)
+    organs = sorted({organ for host in form.hosts for organ in host.organs})
+    context = {"form": form, "appearances": pages.appearances(organs)}
+    return render(request, "cases/run_form.html", context, status=status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -105,31 +108,10 @@ def import_synthetic(request: HttpRequest) -> HttpResponse:
 def run(request: HttpRequest, run_id: uuid.UUID) -> HttpResponse:
     """A run: progress, k of n, gallery. htmx asks for the gallery alone while it is at work."""
     found = run_or_404(request.user, run_id)
-    rows = found.candidates.select_related("volume").order_by("lesion_index", "attempt")
-    context = {
-        "run": found,
-        "pairs": rows.filter(by_gate=False)[:GALLERY_SIZE],
-        "made_count": rows.filter(by_gate=False).count(),
-        "pending": rows.filter(state=State.PENDING).count(),
-        "gate_rejected": rows.filter(by_gate=True).count(),
-        "reasons": selectors.gate_reasons(found),
-        "prior_rows": _prior_rows(found.parameters.get("priors", {})),
-    }
+    page = pages.RunPage(found, show=request.GET.get("show", ""), size=GALLERY_SIZE)
+    context = {"run": found, "page": page, "reasons": REASONS}
     template = "cases/_gallery.html" if request.htmx else "cases/run.html"  # type: ignore[attr-defined]
     return render(request, template, context)
-
-
-def _prior_rows(priors: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "organ": organ,
-            "value": prior["level"] if prior["absolute"] else prior["contrast"],
-            "spread": prior["level_sd"] if prior["absolute"] else prior["contrast_sd"],
-            "absolute": prior["absolute"],
-            "fitted_from": prior["fitted_from"],
-        }
-        for organ, prior in priors.items()
-    ]
 
 
 @require_POST
@@ -207,6 +189,8 @@ def candidate(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
         "reasons": REASONS,
         "last": _last_decided(request),
         "noise_ratio": _noise_ratio(found),
+        "scores": pages.scores(found),
+        "origin": pages.origin(found) if found.run else [],
         "config": {
             "block": reverse("cases:block", args=[found.pk]),
             "windows": display.windows(found.organ),
@@ -235,6 +219,8 @@ def decide(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
     state = State.ACCEPTED if request.POST.get("decision") == "accept" else State.REJECTED
     reason = request.POST.get("other", "").strip() or request.POST.get("reason", "")
     services.decide(found, state, reason=reason, actor=request.user)
+    if request.POST.get("back") == "run" and found.run_id:
+        return redirect(f"{reverse('cases:run', args=[found.run_id])}#lesion-{found.pk}")
     return _to_next(request, Filters.from_query(request.POST), found)
 
 
@@ -256,6 +242,8 @@ def _to_next(request: HttpRequest, filters: Filters, found: Candidate | None) ->
 def undo(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
     found = candidate_or_404(request.user, candidate_id)
     services.undo(found, actor=request.user)
+    if request.POST.get("back") == "run" and found.run_id:
+        return redirect(f"{reverse('cases:run', args=[found.run_id])}#lesion-{found.pk}")
     query = Filters.from_query(request.POST).query()
     return redirect(f"{reverse('cases:candidate', args=[found.pk])}{'?' if query else ''}{query}")
 
