@@ -81,6 +81,10 @@ def _results(snapshot: ResultsSnapshot) -> dict[str, bytes]:
         for suffix in (".svg", ".png"):
             name = figure["name"] + suffix
             files[f"figures/{name}"] = (snapshot.folder / "figures" / name).read_bytes()
+    for form in ("html", "pdf"):
+        path = selectors.report_path(snapshot, form)
+        if path is not None:
+            files[f"report.{form}"] = path.read_bytes()
     return files
 
 

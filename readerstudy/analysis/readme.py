@@ -16,6 +16,8 @@ FILES = {
     "judgments.csv": "one row per counted judgment; practice is left out",
     "manifest.json": "trial, protocol hash, truth commitment, head of the audit chain, file list",
     "protocol.json": "the protocol in force; the SHA-256 of this file is the protocol hash",
+    "report.html": "the statistical report, one file for a browser",
+    "report.pdf": "the same report, as accessible PDF",
     "results.json": "every number of the analysis, unrounded",
     "tables/": "the tables of the results page, unrounded",
     "truth.json": "the truth table; SHA-256 of salt + this file is the truth commitment",

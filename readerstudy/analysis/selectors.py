@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from readerstudy.jobs.models import Job
@@ -202,6 +203,19 @@ def answers_to(case: Case) -> list[Answer]:
     ]
 
 
+def flow_of(trial: Trial) -> dict[str, int]:
+    """Assignments and answers, for the flow of a report."""
+    counted = Assignment.objects.filter(trial=trial, phase=Case.Phase.MAIN)
+    practice = Judgment.objects.filter(
+        assignment__trial=trial, assignment__phase=Case.Phase.PRACTICE
+    )
+    return {
+        "assigned": counted.count(),
+        "answered": counted.filter(judgment__isnull=False).count(),
+        "practice": practice.count(),
+    }
+
+
 # ------------------------------------------------------------------------------- stored results
 
 
@@ -233,6 +247,12 @@ def figures_of(snapshot: ResultsSnapshot) -> list[dict[str, Any]]:
     """name, title, alt, width and height of each figure of a snapshot."""
     document: list[dict[str, Any]] = _document(str(snapshot.folder / "figures.json"))
     return document
+
+
+def report_path(snapshot: ResultsSnapshot, form: str) -> Path | None:
+    """The report of a snapshot as "html" or "pdf"; None for one stored without."""
+    path = snapshot.folder / f"report.{form}"
+    return path if form in ("html", "pdf") and path.is_file() else None
 
 
 def latest_job(trial: Trial, kind: str) -> Job | None:

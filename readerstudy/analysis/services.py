@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -18,12 +17,14 @@ from readerstudy.storage import atomic_dir, atomic_write_bytes
 from readerstudy.trials.models import Trial
 
 from . import bundle as bundles
-from . import selectors
+from . import selectors, validation
 from .errors import NothingToAnalyze
 from .models import Bundle, ResultsSnapshot
 from .stats import ENGINE_VERSION
 
 Progress = Callable[[int, int, str], None]
+#: Steps of a bar that shows several parts as one.
+_WHOLE = 100
 
 
 def _silent(done: int, total: int, message: str) -> None:
@@ -72,43 +73,23 @@ def compute_results(
         NotUnblinded: the truth of the trial is sealed.
         NothingToAnalyze: the readings do not allow an analysis.
     """
-    from . import figures
+    from . import outputs
 
     selectors.require_unblinded(trial)
     stored = selectors.snapshot_of(trial)
     if stored is not None:
         return stored
     version = selectors.protocol_version(trial)
-    steps = len(figures.kinds()) + 2
-    progress(0, steps, "Reading the judgments")
-    results = analyze_trial(trial)
-    progress(1, steps, "Drawing the figures")
-    data = (json.dumps(results, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    results = analyze_trial(trial, progress=_part(progress, 0, 2))
     snapshot = ResultsSnapshot(
         trial=trial,
         engine=ENGINE_VERSION,
         protocol_sha256=version.sha256,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(outputs.results_bytes(results)).hexdigest(),
         created_by=actor,
     )
     with atomic_dir(snapshot.folder) as folder:
-        (folder / "results.json").write_bytes(data)
-        (folder / "figures").mkdir()
-        drawn = []
-        for number, figure in enumerate(figures.draw_all(results), start=2):
-            for name, content in figure.files.items():
-                (folder / "figures" / name).write_bytes(content)
-            drawn.append(
-                {
-                    "name": figure.name,
-                    "title": figure.title,
-                    "alt": figure.alt,
-                    "width": figure.width,
-                    "height": figure.height,
-                }
-            )
-            progress(number, steps, "Drawing the figures")
-        (folder / "figures.json").write_text(json.dumps(drawn), encoding="utf-8")
+        outputs.write(folder, results, _part(progress, 1, 2), screen=True)
     with transaction.atomic():
         # Rows without their files (a data folder restored in part) give way to fresh ones.
         ResultsSnapshot.objects.filter(
@@ -122,11 +103,20 @@ def compute_results(
             chain=trial_chain(trial.slug),
             data={"sha256": snapshot.sha256, "engine": ENGINE_VERSION},
         )
-    progress(steps, steps, "Done")
+    progress(_WHOLE, _WHOLE, "Done")
     return snapshot
 
 
-def analyze_trial(trial: Trial) -> dict[str, Any]:
+def _part(progress: Progress, index: int, parts: int) -> Progress:
+    """Progress of one of several equal parts, on one scale for all of them."""
+
+    def report(done: int, total: int, message: str) -> None:
+        progress(round(_WHOLE * (index + done / max(1, total)) / parts), _WHOLE, message)
+
+    return report
+
+
+def analyze_trial(trial: Trial, *, progress: Progress = _silent) -> dict[str, Any]:
     """The results document of an unblinded trial, computed from the bytes that an export holds.
 
     Raises:
@@ -142,7 +132,7 @@ def analyze_trial(trial: Trial) -> dict[str, Any]:
     facts = read_judgments(io.BytesIO(cases))[["case_id", "patient_id", "size_band"]]
     try:
         rows = read_judgments(io.BytesIO(judgments)).merge(facts, on="case_id")
-        results = analyze(rows, selectors.plan_of(trial))
+        results = analyze(rows, selectors.plan_of(trial), progress=progress)
     except JudgmentsError as error:
         raise NothingToAnalyze(f"Trial {trial.slug} cannot be analysed: {error}") from None
     header = {
@@ -157,7 +147,13 @@ def analyze_trial(trial: Trial) -> dict[str, Any]:
         "judgments_sha256": hashlib.sha256(judgments).hexdigest(),
         "cases_sha256": hashlib.sha256(cases).hexdigest(),
     }
-    return {"schema": results["schema"], "trial": header, **results}
+    return {
+        "schema": results["schema"],
+        "trial": header,
+        "flow": selectors.flow_of(trial),
+        "validation": validation.stored(),
+        **results,
+    }
 
 
 def make_bundle(

@@ -97,26 +97,33 @@ def kinds_of(results: Results) -> tuple[Kind, ...]:
 
 def draw_all(results: Results, *, screen: bool = True) -> Iterator[Drawn]:
     """Draw every figure that the data allow; ``screen`` adds the one on a dark ground."""
+    for kind in kinds_of(results):
+        drawn = draw(kind, results, screen=screen)
+        if drawn is not None:
+            yield drawn
+
+
+def draw(kind: Kind, results: Results, *, screen: bool = True) -> Drawn | None:
+    """One figure with its files, or None where the data do not allow it."""
     import matplotlib as mpl
 
-    themes = [(LIGHT, (".svg", ".png"))]
+    themes: list[tuple[Theme, tuple[str, ...]]] = [(LIGHT, (".svg", ".png"))]
     if screen:
         themes.append((DARK, (".screen.svg",)))
-    for kind in kinds_of(results):
-        files: dict[str, bytes] = {}
-        size = (0, 0)
-        for theme, suffixes in themes:
-            with mpl.rc_context(theme.rc()):
-                figure = kind.draw(results, theme)
-                if figure is None:
-                    break
-                size = tuple(round(inches * 96) for inches in figure.get_size_inches())
-                for suffix in suffixes:
-                    files[kind.name + suffix] = _saved(figure, suffix)
-                    # The layout stands after the first drawing; finding it is half the time.
-                    figure.set_layout_engine("none")
-        if files:
-            yield Drawn(kind.name, kind.title, kind.describe(results), files, *size)
+    files: dict[str, bytes] = {}
+    size = (0, 0)
+    for theme, suffixes in themes:
+        with mpl.rc_context(theme.rc()):
+            figure = kind.draw(results, theme)
+            if figure is None:
+                return None
+            width, height = figure.get_size_inches()
+            size = round(width * 96), round(height * 96)
+            for suffix in suffixes:
+                files[kind.name + suffix] = _saved(figure, suffix)
+                # The layout stands after the first drawing; finding it is half the time.
+                figure.set_layout_engine("none")
+    return Drawn(kind.name, kind.title, kind.describe(results), files, *size)
 
 
 def _saved(figure: Figure, suffix: str) -> bytes:

@@ -27,7 +27,7 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     n = len(names)
     if n < 2 or n > MOST_READERS or own["mean"] is None:
         return None
-    side = max(3.2, min(7.0, 0.9 + 0.36 * n))
+    side = max(3.2, min(7.0, 0.9 + 0.31 * n))
     fig = figure(side, side)
     axes = fig.subplots()
     ground, ink, other = to_rgb(theme.ground), to_rgb(theme.main), to_rgb(theme.second)

@@ -52,7 +52,7 @@ def _accuracy(axes: Axes, levels: list[dict[str, Any]], theme: Theme) -> None:
     axes.set_axisbelow(True)
     axes.set_title("How often right")
     axes.set_xlabel("Confidence")
-    axes.set_ylabel("Accuracy, mean of readers")
+    axes.set_ylabel("Accuracy")
 
 
 def _reliability(

@@ -15,10 +15,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from readerstudy.analysis.stats.names import Schema
 from readerstudy.analysis.stats.tidy import JudgmentsError, unguard
 
-Schema = Literal["vtt", "mrmc", "imrmc"]
-SCHEMAS: tuple[Schema, ...] = ("vtt", "mrmc", "imrmc")
 #: Columns of the classic multi-reader multi-case sets; a file with one modality may leave it out.
 RATING_COLUMNS = ("reader", "modality", "case", "truth", "rating")
 IMRMC_COLUMNS = ("readerID", "caseID", "modalityID", "score")
@@ -148,7 +147,7 @@ def _rows(text: str, name: str, width: int) -> list[list[str]]:
 
 def _parquet(path: Path) -> pd.DataFrame:
     # pandas' own reader needs pyarrow, 170 MB installed; this one takes 13.
-    import fastparquet  # type: ignore[import-untyped]
+    import fastparquet
 
     with path.open("rb") as file:
         if file.read(4) != b"PAR1":
@@ -229,10 +228,10 @@ def _from_imrmc(table: pd.DataFrame, name: str, *, first_row: int) -> Source:
     cases = table["caseID"].astype(str).str.strip()
     unknown = np.flatnonzero(~is_truth & ~cases.isin(list(truth)).to_numpy())
     if len(unknown):
-        rows = ", ".join(str(row + first_row) for row in unknown[:_SHOWN])
-        raise JudgmentsError(
-            f"Case {cases.iloc[unknown[0]]} has no truth (row {rows}): add a row with reader -1."
-        )
+        case = cases.iloc[unknown[0]]
+        its = [row + first_row for row in unknown if cases.iloc[row] == case][:_SHOWN]
+        rows = f"row{'s' if len(its) > 1 else ''} {', '.join(map(str, its))}"
+        raise JudgmentsError(f"Case {case} has no truth ({rows}): add a row with reader -1.")
     out = pd.DataFrame(
         {
             "reader": reader,

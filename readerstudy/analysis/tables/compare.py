@@ -31,7 +31,7 @@ def components(results: Results) -> Table:
         Column("n_units", "Units left out", count), Column("covariance", "Covariance", text),
     )  # fmt: skip
     rows = tuple(
-        (capital(e["label"]), e["ms_r"], e["var_error"], e["cov2"], e["n_units"], e["covariance"])
+        (_title(e["label"]), e["ms_r"], e["var_error"], e["cov2"], e["n_units"], e["covariance"])
         for e in _endpoints(results)
     )
     return Table(
@@ -49,6 +49,11 @@ def _endpoints(results: Results) -> list[dict[str, Any]]:
         {**c["endpoint"], "label": f"{c['endpoint']['label']}, {c['name']}"}
         for c in results["conditions"]
     ]
+
+
+def _title(label: str) -> str:
+    """With a capital, where the first letter is not a symbol."""
+    return label.replace("d'", "d′") if label.startswith("d'") else capital(label)
 
 
 def _small(value: Any) -> str:

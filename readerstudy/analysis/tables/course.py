@@ -82,15 +82,15 @@ def pairwise(results: Results) -> Table:
 def intra_reader(results: Results) -> Table:
     """T10: second reading against first."""
     columns = (
-        Column("reader", "Reader", text), Column("n", "Cases twice", count),
+        Column("reader", "Reader", text), Column("n", "n", count),
         Column("agreement", "Same verdict", share),
         Column("agreement_wilson", "95 % (Wilson)", bounds, under=True),
         Column("kappa", "Cohen's kappa", share),
-        Column("weighted_kappa", "Weighted kappa of ratings", share),
-        Column("to_positive", f"Changed to {results['positive']}", count),
-        Column("to_negative", f"Changed to {results['negative']}", count),
-        Column("mcnemar_p", "p, drift (McNemar)", p_value),
-        Column("mean_change", "Mean change of rating", share),
+        Column("weighted_kappa", "Weighted kappa", share),
+        Column("to_positive", f"To {results['positive']}", count),
+        Column("to_negative", f"To {results['negative']}", count),
+        Column("mcnemar_p", "p, drift", p_value),
+        Column("mean_change", "Mean change", share),
     )  # fmt: skip
     own = results["intra_reader"]
     rows = tuple(
@@ -103,8 +103,9 @@ def intra_reader(results: Results) -> Table:
     )  # fmt: skip
     return Table(
         "intra_reader", "Each reader against herself",
-        "Second reading of the same case against the first. McNemar: whether changes towards "
-        f"{results['positive']} and away from it balance. The pooled row takes readings for "
+        "Second reading of the same case against the first. Weighted kappa and mean change: of the "
+        f"ratings. To {results['positive']}, to {results['negative']}: verdicts that changed. "
+        "Drift: whether the two balance (exact McNemar test). The pooled row takes readings for "
         "independent.",
         columns, rows, "intra_reader",
     )  # fmt: skip

@@ -1,0 +1,236 @@
+"""Methods and Results in sentences, filled from the numbers. One function per paragraph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from readerstudy.analysis.tables import balanced
+
+from .inline import Results
+
+COVARIANCE = {
+    "jackknife": "the jackknife",
+    "delong": "DeLong's method (DeLong 1988)",
+    "unbiased": "unbiased U-statistics (Gallas 2009)",
+}
+MEANING = {
+    "equivalent": "The whole 90 % interval lies within the margin set around guessing. This is a "
+    "positive finding of equivalence, not a mere failure to find a difference.",
+    "different": "The 95 % interval leaves guessing out, and readers may differ from it by more "
+    "than the margin.",
+    "different_within_margin": "Readers are not exactly at guessing, but the whole 90 % interval "
+    "lies within the margin that was set.",
+    "inconclusive": "The data fit guessing, and they also fit an ability beyond the margin. This "
+    "is not evidence that readers cannot tell: the study was too small to say.",
+    "undefined": "The readings do not allow the uncertainty to be computed; the reason stands "
+    "beside the estimate.",
+}
+MEANING_PAIR = {
+    "equivalent": "The whole 90 % interval of the difference lies within the margin.",
+    "different": "The 95 % interval of the difference leaves zero out.",
+    "different_within_margin": "The modalities differ, by less than the margin.",
+    "inconclusive": "The data fit equality, and they also fit a difference beyond the margin.",
+    "undefined": "The readings do not allow the modalities to be compared.",
+}
+SHORT = {
+    "equivalent": "Equivalent to guessing",
+    "different": "Readers can tell",
+    "different_within_margin": "A difference too small to matter",
+    "inconclusive": "Undecided",
+    "undefined": "No answer",
+}
+SHORT_PAIR = {**SHORT, "equivalent": "Equivalent", "different": "The modalities differ"}
+
+
+def answer(results: Results) -> tuple[str, str]:
+    """(short answer, what it means)."""
+    primary = results["primary"]
+    verdict = primary["verdict"]
+    if primary.get("question", "guessing") != "guessing":
+        return SHORT_PAIR[verdict["code"]], MEANING_PAIR[verdict["code"]]
+    if verdict["code"] == "different" and not verdict["above_null"]:
+        return "Readers can tell, but the wrong way round", (
+            "Readers separate the classes with the labels exchanged: they react to a true "
+            "difference."
+        )
+    return SHORT[verdict["code"]], MEANING[verdict["code"]]
+
+
+def methods(results: Results) -> Iterator[str]:
+    """The Methods paragraphs."""
+    yield _design(results)
+    yield _primary(results)
+    if results["layout"] == "vtt":
+        yield _secondary(results)
+    yield (
+        "p values are two-sided, the level is 0.05, and no value was imputed. Numbers were "
+        "computed with readerstudy, engine {engine|text}, seed {plan.seed|text} for every "
+        "resampling; {@S-numbers} lists where each number of this text stands in results.json."
+    )
+
+
+def _design(results: Results) -> str:
+    positive, negative = results["positive"], results["negative"]
+    blinded = " without knowing which was which" if results.get("trial") else ""
+    text = (
+        f"Readers judged {positive} and {negative} cases ({{data.n_positive|n}} and "
+        f"{{data.n_negative|n}}){blinded}. "
+    )
+    if results["layout"] == "mrmc":
+        if results["data"]["n_modalities"] > 1:
+            text += "Each of {data.n_modalities|n} modalities was rated by the same readers. "
+        return text + (
+            f"A higher rating means more belief in {positive}. The table held ratings without "
+            "verdicts, so that the area under the ROC curve (AUC) of each reader is the only "
+            "endpoint. Ties count one half."
+        )
+    levels = results["data"]["score_levels"]
+    scale = f"a scale of {len(levels)} steps" if len(levels) <= 20 else "a fine scale"
+    return text + (
+        f"Each verdict came with a confidence; verdict and confidence together form a rating on "
+        f"{scale} that grows with belief in {positive}, the positive class. Sensitivity is the "
+        f"share of {positive} cases called {positive}, specificity the share of {negative} cases "
+        f"called {negative}. The analysis set holds the first reading of each reader and case; "
+        "repeats enter the agreement of a reader with herself and nothing else."
+    )
+
+
+def _primary(results: Results) -> str:
+    plan = results["plan"]
+    several = results["primary"].get("question", "guessing") != "guessing"
+    metric = "AUC of the ratings"
+    if plan["primary"] == "balanced_accuracy":
+        metric = "balanced accuracy of the verdicts"
+    unit = results["data"]["unit"]
+    text = (
+        f"The primary endpoint is the {metric}, averaged over readers. Its interval takes readers "
+        "and cases for samples of their populations (Obuchowski-Rockette model with Hillis' "
+        "degrees of freedom; Obuchowski 1995, Hillis 2007); the error covariance comes from "
+        f"{COVARIANCE[plan['covariance']]}"
+    )
+    if plan["covariance"] == "jackknife":
+        text += f" over {unit}s"
+    text += ". "
+    if several:
+        text += (
+            "The modalities are compared by the F test of the same model, pairs with Holm's "
+            "adjustment (Holm 1979). "
+        )
+        margin = "zero"
+    else:
+        margin = "0.5, the value under guessing"
+    text += (
+        f"It is tested for a difference from {margin}, and for equivalence within "
+        f"±{{plan.margin|g}} by two one-sided tests at 5 % (Schuirmann 1987). "
+    )
+    return text + (
+        "Other routes to the same number (other covariances, the iMRMC U-statistic, a bootstrap "
+        "of readers and cases with {plan.replicates|n} replicates) are shown beside it."
+    )
+
+
+def _secondary(results: Results) -> str:
+    text = (
+        "Each reader's own rates have Wilson intervals (Wilson 1927), areas DeLong's; p values "
+        "of readers and of subgroups are adjusted by Holm's method within their family. d′ and "
+        "the criterion c carry the log-linear correction for every reader (Hautus 1995). "
+        "Agreement is given as Fleiss' kappa, Gwet's AC1 (Gwet 2008) and Krippendorff's alpha. "
+        "Subgroups with fewer than {plan.min_cases|n} cases of a class or {plan.min_readers|n} "
+        "readers are not tested. All of these are secondary"
+    )
+    if not balanced(results):
+        text += (
+            "; as the classes differ in size, accuracy is not tested against 0.5, which calling "
+            "every case the same would beat"
+        )
+    return text + "."
+
+
+def results_text(results: Results) -> Iterator[str]:
+    """The Results sentences of the primary endpoint and of the rates."""
+    if results["layout"] == "mrmc":
+        yield from _modalities(results)
+        return
+    key = results["plan"]["primary"]
+    path = f"endpoints.{key}.rrrc"
+    data = results["data"]
+    gaps = (
+        "; {data.n_missing|n} of {data.n_possible|n} possible readings are missing"
+        if data["n_missing"] else ", without gaps"
+    )  # fmt: skip
+    yield (
+        "{data.n_readers|n} readers read {data.n_cases|n} cases in {data.n_readings|n} first "
+        f"readings{gaps} ({{@T3}}). The mean {results['endpoints'][key]['label']} was "
+        f"{{{path}.estimate|share}} (95 % interval {{{path}.ci95|range}}; df {{{path}.df|df}}; "
+        f"{{{path}.p|p}} against guessing; 90 % interval {{{path}.ci90|range}}; equivalence "
+        f"within ±{{primary.margin|g}}: {{{path}.tost.0.p|p}}; {{@T4}}, {{@F5}})."
+    )
+    positive, negative = results["positive"], results["negative"]
+    yield (
+        f"Mean sensitivity for {positive} was {{endpoints.sensitivity.rrrc.estimate|percent}} "
+        "({endpoints.sensitivity.rrrc.ci95|percents}), specificity "
+        "{endpoints.specificity.rrrc.estimate|percent} "
+        "({endpoints.specificity.rrrc.ci95|percents}) and accuracy "
+        "{endpoints.accuracy.rrrc.estimate|percent} "
+        "({endpoints.accuracy.rrrc.ci95|percents}). Synthetic tumors were called real in "
+        "{endpoints.fool_rate.rrrc.estimate|percent} of readings "
+        "({endpoints.fool_rate.rrrc.ci95|percents}). The ability d′ was "
+        "{endpoints.dprime.rrrc.estimate|two} ({endpoints.dprime.rrrc.ci95|open}) and the leaning "
+        "c {endpoints.criterion.rrrc.estimate|two} ({endpoints.criterion.rrrc.ci95|open}; above 0 "
+        f"readers lean towards “{negative}”)."
+    )
+    yield from _beside(results)
+
+
+def _beside(results: Results) -> Iterator[str]:
+    group = results["agreement"]["groups"]["all"]
+    if group["fleiss"]["estimate"] is not None:
+        text = (
+            "Readers agreed with each other at a Fleiss' kappa of "
+            "{agreement.groups.all.fleiss.estimate|two} "
+            "({agreement.groups.all.fleiss.ci95|open}; {@T9})"
+        )
+        again = results["intra_reader"]
+        if again and again["pooled"]["agreement"]["estimate"] is not None:
+            text += (
+                ", and with themselves in "
+                "{intra_reader.pooled.agreement.estimate|percent} of {intra_reader.pooled.n|n} "
+                "repeated readings ({@T10})"
+            )
+        yield text + "."
+    halves = results["order"]["halves"] if results["order"] else None
+    if halves and halves["estimate"] is not None and halves["p"] is not None:
+        yield (
+            "From the first to the second half of reading, accuracy changed by "
+            "{order.halves.estimate|share} ({order.halves.ci95|open}; {order.halves.p|p}; {@F6})."
+        )
+    organ = results["heterogeneity"]["organ"]
+    if organ and organ["test"] and organ["test"]["p"] is not None:
+        yield (
+            f"The test for a difference in {organ['label']} between organs gave "
+            "{heterogeneity.organ.test.p|p} ({@T8})."
+        )
+
+
+def _modalities(results: Results) -> Iterator[str]:
+    parts = []
+    for i, condition in enumerate(results["conditions"]):
+        path = f"conditions.{i}.endpoint.rrrc"
+        name = condition["name"]
+        parts.append(
+            f"{{{path}.estimate|share}} ({{{path}.ci95|range}})"
+            + (f" in modality {name}" if len(results["conditions"]) > 1 else "")
+        )
+    yield (
+        "{data.n_readers|n} readers gave {data.n_readings|n} ratings of {data.n_cases|n} cases "
+        f"({{@T3}}). The mean AUC was {', '.join(parts)} ({{@T4}})."
+    )
+    if results["comparison"]:
+        test = results["comparison"]["rrrc"]["test"]
+        if test["p"] is not None:
+            df2 = "" if test["df2"] is None else ", {comparison.rrrc.test.df2|df}"
+            yield (
+                "The modalities were compared at once with "
+                f"{test['distribution']}({{comparison.rrrc.test.df1|n}}{df2}) = "
+                "{comparison.rrrc.test.statistic|two}, {comparison.rrrc.test.p|p} ({@T7})."
+            )
