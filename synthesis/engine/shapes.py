@@ -35,6 +35,8 @@ _WAVES = 24
 _FINEST_MM = 1.25
 #: Coverage below this is cut to zero, so that a lesion ends somewhere.
 _FAINTEST = 0.005
+#: Spikes of the radius keep the length (mm) that they have in a lesion of this diameter.
+_SPICULATED_MM = 14.0
 #: Up to this diameter (mm) the volume of the soft lesion is corrected on the grid.
 _SMALL_MM = 18.0
 
@@ -150,7 +152,7 @@ def draw_radius_field(
         rng: source of randomness.
         diameter_mm: equivalent diameter in mm.
         lobulation: relative standard deviation of the broad bumps of the radius.
-        spiculation: the same for fine, sharp ones.
+        spiculation: the same for fine, sharp ones, in lesions of up to 14 mm.
         elongation: standard deviation of the log axis ratios of the underlying ellipsoid.
 
     Raises:
@@ -164,7 +166,9 @@ def draw_radius_field(
     ellipsoid = 1.0 / np.sqrt(((turned / axes[:, None, None]) ** 2).sum(axis=0))
     bumps = lobulation * _sphere_noise(rng, unit, 1.7)
     bumps += 0.45 * lobulation * _sphere_noise(rng, unit, 4.0)
-    spikes = spiculation * _sphere_noise(rng, unit, 9.0)
+    # Spicules are a few millimetres long, however large the lesion is that has them.
+    larger = max(1.0, diameter_mm / _SPICULATED_MM)
+    spikes = spiculation / larger * _sphere_noise(rng, unit, 9.0 * np.sqrt(larger))
     shape = ellipsoid * np.exp(np.clip(bumps + spikes, -0.7, 0.7))
     # Simpson's weights over the polar angle; the azimuth is periodic, so plain sums are exact.
     weights = np.ones(_POLAR)
@@ -206,18 +210,20 @@ def _soften(
 ) -> tuple[Field, Field]:
     """Shifted distance and ``sigmoid(-distance / edge)``, with the volume of the wanted sphere.
 
-    The closed form is exact for balls; small lesions, whose bumps are as wide as their edge, get
-    a few Newton steps on the drawn volume.
+    The sigmoid is cut off at ``_FAINTEST``, so that a lesion ends somewhere. The closed form is
+    exact for balls; small lesions, whose bumps are as wide as their edge and whose faint tail is
+    a good part of them, get a few Newton steps on the drawn volume.
     """
     distance = distance + np.float32(_volume_keeping_shift(diameter_mm, edge_mm))
     for step in range(4):
         sub = 1.0 / (1.0 + np.exp(np.clip(distance / edge_mm, -30.0, 30.0)))
+        coverage = np.maximum(sub - _FAINTEST, 0.0) / (1.0 - _FAINTEST)
         if step == 3 or diameter_mm > _SMALL_MM:
             break
-        excess = float(sub.sum()) * sub_ml - sphere_ml(diameter_mm)
-        slope = float((sub * (1.0 - sub)).sum()) * sub_ml / edge_mm
+        excess = float(coverage.sum()) * sub_ml - sphere_ml(diameter_mm)
+        slope = float((sub * (1.0 - sub))[sub > _FAINTEST].sum()) * sub_ml / edge_mm
         distance = distance + np.float32(excess / max(slope, 1e-9))
-    return distance.astype(np.float32), sub.astype(np.float32)
+    return distance.astype(np.float32), coverage.astype(np.float32)
 
 
 def rasterize(
@@ -260,7 +266,6 @@ def rasterize(
     depth = -distance.reshape(blocks).mean(axis=(1, 3, 5))
     wanted = max(1, round(sphere_ml(field.diameter_mm) / voxel_ml(spacing)))
     mask = _most_covered(coverage, wanted)
-    coverage = np.clip((coverage - _FAINTEST) / (1.0 - _FAINTEST), 0.0, 1.0)
     return SoftLesion(
         box=box,
         coverage=coverage.astype(np.float32),

@@ -177,7 +177,7 @@ REQUIRED = (
     "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "Modality",
     "Manufacturer", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate",
     "PatientSex", "StudyInstanceUID", "SeriesInstanceUID", "StudyID", "SeriesNumber",
-    "PatientPosition", "Laterality", "FrameOfReferenceUID", "PositionReferenceIndicator",
+    "PatientPosition", "FrameOfReferenceUID", "PositionReferenceIndicator",
     "ImageType", "AcquisitionNumber", "InstanceNumber", "KVP", "SliceThickness",
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SamplesPerPixel",
     "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
@@ -190,6 +190,11 @@ def test_a_series_has_every_attribute_that_a_ct_image_must_have(tmp_path):
     for path in write_series(tmp_path / "a", VolumeData(hu, grid(hu.shape)), marking()):
         ds = pydicom.dcmread(path)
         assert not [name for name in REQUIRED if name not in ds]
+        assert ds.Laterality == ""
+    told = marking(body_part="CHEST")
+    ds = pydicom.dcmread(write_series(tmp_path / "b", VolumeData(hu, grid(hu.shape)), told)[0])
+    assert ds.BodyPartExamined == "CHEST"
+    assert "Laterality" not in ds
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

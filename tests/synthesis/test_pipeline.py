@@ -80,6 +80,23 @@ def test_a_lesion_that_only_fits_smaller_is_shrunk_within_the_range():
     assert max(sizes) < 26.0
 
 
+def test_no_lesion_lies_across_a_fissure_that_the_organs_mask_covers():
+    from synthesis.engine.generators import get_generator
+
+    scan = ball_host()
+    middle = scan.hu.shape[2] // 2
+    scan.hu[:, :, middle - 2 : middle + 2] -= 190  # fat
+    prepared = prepare(scan)
+    for seed in range(8):
+        verdict = synthesize(
+            prepared, LesionSpec((12.0, 16.0)), get_generator("textural"), seed
+        ).verdict
+        if not isinstance(verdict, NoPlacement):
+            cut = verdict.lesion.box.slices
+            fat = scan.hu[cut][verdict.lesion.mask] < 0
+            assert fat.mean() < 0.09
+
+
 # -- textures ----------------------------------------------------------------------------------
 
 

@@ -15,11 +15,16 @@ from readerstudy.library.imaging.geometry import Geometry, to_lps_axes
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
 
-#: Side of one panel in pixels, what it shows in mm, and the gap between panels in pixels.
-PANEL, FIELD_MM, GAP, HEAD = 340, 150.0, 6, 30
+#: Side of one panel, gap between panels and height of the headline, in pixels.
+PANEL, GAP, HEAD = 340, 6, 34
+#: A panel shows so many times the lesion's diameter, but within these bounds (mm).
+FIELD, FIELD_MM = 6.0, (90.0, 220.0)
 _INK, _DIM, _PAPER, _EDGE = (236, 238, 242), (150, 156, 166), (16, 18, 22), (255, 196, 64)
-#: Plane, its array axis, and the letters at its left and top edge (LPS axes).
-PLANES = (("Axial", 0, "R", "A"), ("Coronal", 1, "R", "S"), ("Sagittal", 2, "A", "S"))
+#: Grey of what lies outside the volume: not the black of air.
+_NOTHING = 34
+_RAMP = (120, 12)
+#: Plane, its array axis, and the letters at its left, right, top and bottom edge (LPS axes).
+PLANES = (("Axial", 0, "RLAP"), ("Coronal", 1, "RLSI"), ("Sagittal", 2, "APSI"))
 
 Hu = npt.NDArray[np.int16]
 
@@ -34,8 +39,12 @@ class Shown:
 
 
 def preview_png(before: Hu, after: Hu, geometry: Geometry, organ: str, shown: list[Shown]) -> bytes:
-    """PNG of all lesions of a variant, one pair of rows each; millimetres are square."""
+    """PNG of all lesions of a variant, one pair of rows each; millimetres are square.
+
+    The picture says that it is synthetic, for people and in its text chunk.
+    """
     from PIL import Image, ImageDraw, ImageFont
+    from PIL.PngImagePlugin import PngInfo
 
     width = 3 * PANEL + 4 * GAP
     block = HEAD + 2 * (PANEL + GAP)
@@ -45,22 +54,24 @@ def preview_png(before: Hu, after: Hu, geometry: Geometry, organ: str, shown: li
     window = windows(organ)[0]
     for number, lesion in enumerate(shown):
         top = number * block
-        draw.text((2 * GAP, top + 8), lesion.words, fill=_INK, font=large)
-        words = f"{window['name']} window {window['center']} / {window['width']} HU"
-        draw.text((width - 2 * GAP, top + 10), words, fill=_DIM, font=small, anchor="ra")
+        words = f"SYNTHETIC  {lesion.words}"
+        draw.text((2 * GAP, top + 18), words, fill=_INK, font=large, anchor="lm")
+        _ramp(sheet, draw, (width - 2 * GAP, top + 18), window, small)
+        field_mm = min(max(FIELD * lesion.diameter_mm, FIELD_MM[0]), FIELD_MM[1])
         for row, (side, hu) in enumerate((("before", before), ("after", after))):
-            for column, (plane, axis, left, upper) in enumerate(PLANES):
+            for column, (plane, axis, letters) in enumerate(PLANES):
                 x = GAP + column * (PANEL + GAP)
                 y = top + HEAD + row * (PANEL + GAP)
-                sheet.paste(_panel(hu, geometry, axis, lesion.center, window), (x, y))
+                sheet.paste(_panel(hu, geometry, axis, lesion.center, field_mm, window), (x, y))
                 _label(draw, (x + 8, y + 6), f"{plane}, {side}", small, fill=_INK)
-                middle = PANEL // 2
-                _label(draw, (x + 6, y + middle), left, small, anchor="lm")
-                _label(draw, (x + middle, y + 6), upper, small, anchor="mt")
-                _corners(draw, x + middle, y + middle, lesion.diameter_mm)
-        _scale(draw, GAP, top + HEAD + 2 * (PANEL + GAP) - GAP, small)
+                _letters(draw, x, y, letters, small)
+                _corners(draw, x + PANEL // 2, y + PANEL // 2, lesion.diameter_mm, field_mm)
+                if row:
+                    _scale(draw, x, y + PANEL, field_mm, small)
+    notes = PngInfo()
+    notes.add_text("Description", "SYNTHETIC lesion in a CT, before above after")
     buffer = io.BytesIO()
-    sheet.save(buffer, "PNG", compress_level=3)
+    sheet.save(buffer, "PNG", compress_level=3, pnginfo=notes)
     return buffer.getvalue()
 
 
@@ -69,9 +80,10 @@ def _panel(
     geometry: Geometry,
     axis: int,
     center: tuple[float, float, float],
+    field_mm: float,
     window: dict[str, Any],
 ) -> Picture:
-    """One plane through ``center``, FIELD_MM wide, in the window of the organ."""
+    """One plane through ``center``, ``field_mm`` wide, in the window of the organ."""
     from PIL import Image
 
     turned, lps = to_lps_axes(hu, geometry)
@@ -87,19 +99,47 @@ def _panel(
     if axis:  # superior is up
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
         middle_down = plane.shape[0] - middle_down
-    high, wide = 0.5 * FIELD_MM / spacing[down], 0.5 * FIELD_MM / spacing[across]
+    high, wide = 0.5 * field_mm / spacing[down], 0.5 * field_mm / spacing[across]
     scale_x, scale_y = 2 * wide / PANEL, 2 * high / PANEL
     return image.transform(
         (PANEL, PANEL),
         Image.Transform.AFFINE,
         (scale_x, 0, middle_across - wide, 0, scale_y, middle_down - high),
         resample=Image.Resampling.BICUBIC,
+        fillcolor=_NOTHING,
     ).convert("RGB")
 
 
-def _corners(draw: Any, x: int, y: int, diameter_mm: float) -> None:
+def _ramp(
+    sheet: Picture, draw: Any, at: tuple[int, int], window: dict[str, Any], font: Any
+) -> None:
+    """The window's name and its greys with the HU of both ends, right-aligned at ``at``."""
+    from PIL import Image
+
+    x, y = at
+    low = window["center"] - window["width"] / 2
+    high = f"{low + window['width']:g} HU"
+    draw.text((x, y), high, fill=_DIM, font=font, anchor="rm")
+    x -= int(draw.textlength(high, font=font)) + 8 + _RAMP[0]
+    ramp = Image.fromarray(np.linspace(0, 255, _RAMP[0]).astype(np.uint8)[None])
+    sheet.paste(ramp.resize(_RAMP).convert("RGB"), (x, y - _RAMP[1] // 2))
+    draw.rectangle([x - 1, y - _RAMP[1] // 2 - 1, x + _RAMP[0], y + _RAMP[1] // 2], outline=_DIM)
+    draw.text((x - 8, y), f"{window['name']} window  {low:g}", fill=_DIM, font=font, anchor="rm")
+
+
+def _letters(draw: Any, x: int, y: int, letters: str, font: Any) -> None:
+    """Which way is which: at the left, right, upper and lower edge of a panel."""
+    left, right, upper, lower = letters
+    middle = PANEL // 2
+    _label(draw, (x + 6, y + middle), left, font, anchor="lm")
+    _label(draw, (x + PANEL - 6, y + middle), right, font, anchor="rm")
+    _label(draw, (x + middle, y + 6), upper, font, anchor="mt")
+    _label(draw, (x + middle, y + PANEL - 6), lower, font, anchor="mb")
+
+
+def _corners(draw: Any, x: int, y: int, diameter_mm: float, field_mm: float) -> None:
     """Four corners around the lesion, so that the eye finds it and nothing covers it."""
-    half = int((0.5 * diameter_mm + 9.0) * PANEL / FIELD_MM)
+    half = int((0.75 * diameter_mm + 4.0) * PANEL / field_mm)
     half = min(half, PANEL // 2 - 4)
     arm = max(5, half // 5)
     for across, down in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
@@ -108,8 +148,8 @@ def _corners(draw: Any, x: int, y: int, diameter_mm: float) -> None:
         draw.line([corner, (corner[0], corner[1] - down * arm)], fill=_EDGE)
 
 
-def _scale(draw: Any, x: int, y: int, font: Any) -> None:
-    length = round(20.0 * PANEL / FIELD_MM)
+def _scale(draw: Any, x: int, y: int, field_mm: float, font: Any) -> None:
+    length = round(20.0 * PANEL / field_mm)
     draw.line([(x + 10, y - 12), (x + 10 + length, y - 12)], fill=_INK, width=2)
     _label(draw, (x + 16 + length, y - 12), "20 mm", font, fill=_INK, anchor="lm")
 

@@ -64,7 +64,7 @@ class Command(BaseCommand):
         add(
             "--keep-source-uids",
             action="store_true",
-            help="name the source images by their own UIDs, which lead to the patient in an archive",
+            help="name the source images by their own UIDs, which lead to the patient",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

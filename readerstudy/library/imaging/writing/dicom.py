@@ -66,7 +66,10 @@ def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDatas
     dataset.SeriesNumber = 1
     # Required of CT, and empty means unknown; the direction of the axes says it all the same.
     dataset.PatientPosition = ""
-    dataset.Laterality = ""
+    if marking.body_part:
+        dataset.BodyPartExamined = marking.body_part
+    else:
+        dataset.Laterality = ""
     dataset.FrameOfReferenceUID = marking.uid("frame of reference")
     dataset.PositionReferenceIndicator = ""
     dataset.InstanceNumber = index + 1

@@ -45,6 +45,7 @@ class Marking:
         key: everything the new UIDs follow from; the same key gives the same UIDs.
         derivation: sentence for Derivation Description.
         description: goes behind ``SYNTHETIC`` in Series Description.
+        body_part: Body Part Examined, such as ``ABDOMEN``; empty when it is not known.
         software: name and version of what made it.
         technical: attributes of the scan that may stay (see `deidentify.KEPT`), by keyword.
         slices: one per plane along z when the input was DICOM, else empty.
@@ -58,6 +59,7 @@ class Marking:
     derivation: str
     description: str
     software: str
+    body_part: str = ""
     technical: dict[str, list[str]] = field(default_factory=dict)
     slices: tuple[SourceSlice, ...] = ()
     name_sources: bool = False
