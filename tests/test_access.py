@@ -126,6 +126,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "analysis:results": (GET, TRIAL_TEAM),
     "analysis:compute": (POST, TRIAL_TEAM),
     "analysis:results_json": (GET, SEALED),
+    "analysis:report": (GET, SEALED),
     "analysis:figure": (GET, SEALED),
     "analysis:table": (GET, SEALED),
     "analysis:cases": (GET, SEALED),
@@ -238,6 +239,7 @@ def arguments(people: dict[str, Any]) -> dict[str, Any]:
         "what": "include",
         "code": "R01",
         "name": "forest",
+        "form": "pdf",
         "bundle_id": uuid.uuid4(),
     }
 

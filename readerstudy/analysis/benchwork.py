@@ -238,8 +238,8 @@ def fleiss(readings: Readings) -> dict[str, Any]:
     theirs, wanted = timed(lambda: fleiss_kappa(aggregate_raters(calls.astype(int))[0]), 3)
     ours, found = timed(lambda: agreement.fleiss(calls), 3)
     return _row(
-        "Fleiss' kappa (here with interval, Conger's and Light's kappa)", "statsmodels", ours, theirs,
-        abs((found.estimate or 0.0) - wanted),
+        "Fleiss' kappa (this engine: with interval, Conger's and Light's kappa)", "statsmodels",
+        ours, theirs, abs((found.estimate or 0.0) - wanted),
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from readerstudy.accounts.access import is_coordinator
 from readerstudy.jobs.models import Job
 from readerstudy.trials.models import Trial
 
-from . import selectors, tables
+from . import layout, selectors, tables
 from .models import ResultsSnapshot
+from .report.published import comparison
 
 Results = dict[str, Any]
 
@@ -64,10 +65,17 @@ def job_for(user: Any, job: Job | None) -> dict[str, Any]:
     return {"job": job, "may_watch": may_watch, "failed": job.state == Job.State.FAILED}
 
 
+def tables_of(results: Results) -> dict[str, tables.Table]:
+    """Every table of the page by name, the published study beside this one among them."""
+    made = tables.all_tables(results)
+    published = comparison(results)
+    return made if published is None else made | {published.name: published}
+
+
 def results_page(user: Any, trial: Trial, snapshot: ResultsSnapshot) -> dict[str, Any]:
     """Everything on the results page of an analysed trial."""
     results = selectors.results_of(snapshot)
-    made = tables.all_tables(results)
+    made = tables_of(results)
     verdict = results["primary"]["verdict"]
     answer, meaning = ANSWERS[verdict["code"]]
     if verdict["code"] == "different" and not verdict["above_null"]:
@@ -83,6 +91,8 @@ def results_page(user: Any, trial: Trial, snapshot: ResultsSnapshot) -> dict[str
         "headline": _headline(results),
         "figures": figures,
         "tables": made,
+        "sections": layout.sections(figures, made),
+        "has_report": selectors.report_path(snapshot, "pdf") is not None,
         "bands": _bands(results),
         "version": snapshot.sha256[:12],
     }
@@ -118,4 +128,4 @@ def _bands(results: Results) -> str:
             words.append(f"{band['label']}: {low:g} mm and above")
         else:
             words.append(f"{band['label']}: {low:g} to below {high:g} mm")
-    return "; ".join(words)
+    return f"Size bands: {'; '.join(words)}." if words else ""

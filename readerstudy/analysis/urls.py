@@ -12,6 +12,7 @@ urlpatterns = [
     path("results/<slug:slug>/", views.results, name="results"),
     path("results/<slug:slug>/compute/", views.compute, name="compute"),
     path("results/<slug:slug>/results.json", views.results_json, name="results_json"),
+    path("results/<slug:slug>/report.<slug:form>", views.report, name="report"),
     path("results/<slug:slug>/figures/<str:name>", views.figure, name="figure"),
     path("results/<slug:slug>/tables/<slug:name>.csv", views.table, name="table"),
     path("results/<slug:slug>/cases/", views.cases, name="cases"),

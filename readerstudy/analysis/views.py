@@ -17,7 +17,7 @@ from readerstudy.reading.frames import CONTENT_TYPE
 from readerstudy.trials.access import require_trial_staff
 from readerstudy.trials.models import Trial
 
-from . import explorer, pages, planner, selectors, services, tables
+from . import explorer, pages, planner, selectors, services
 from .access import bundle_or_404, trial_or_404, truth_case_or_404
 from .models import Bundle, ResultsSnapshot
 
@@ -125,11 +125,22 @@ def figure(request: HttpRequest, slug: str, name: str) -> HttpResponse:
 @require_safe
 def table(request: HttpRequest, slug: str, name: str) -> HttpResponse:
     trial = trial_or_404(request.user, slug)
-    made = tables.all_tables(selectors.results_of(_snapshot(trial)))
+    made = pages.tables_of(selectors.results_of(_snapshot(trial)))
     if name not in made:
         raise Http404
     response = HttpResponse(made[name].csv(), content_type="text/csv; charset=utf-8")
     return _download(response, f"{trial.slug}-{name}.csv")
+
+
+@require_safe
+def report(request: HttpRequest, slug: str, form: str) -> FileResponse:
+    """The report as a file: its own style sheet stays out of the pages of this site."""
+    trial = trial_or_404(request.user, slug)
+    path = selectors.report_path(_snapshot(trial), form)
+    if path is None:
+        raise Http404
+    filename = f"{trial.slug}-report.{form}"
+    return FileResponse(path.open("rb"), as_attachment=True, filename=filename)
 
 
 @require_safe
