@@ -84,8 +84,8 @@ def cut_block(candidate: Candidate, margin_mm: tuple[float, float, float]) -> Bl
     return Block(turned, to_lps_axes(residual, grid)[0], to_lps_axes(mask, grid)[0], lps.spacing)
 
 
-def block_bytes(candidate: Candidate) -> bytes:
-    """The block of the curation page.
+def block_bytes(candidate: Candidate, *, hide_arm: bool = False) -> bytes:
+    """The block of the curation page; with ``hide_arm`` a made lesion looks like a found one.
 
     A little-endian uint32 (length of the JSON), the JSON padded to four bytes, then int16 HU of
     the block before the change, then int16 residual and uint8 mask of `box` alone.
@@ -93,6 +93,8 @@ def block_bytes(candidate: Candidate) -> bytes:
     plane, along = BLOCK_MARGIN_MM
     margins = (plane, plane, along)
     block = cut_block(candidate, margins)
+    if hide_arm:
+        block = replace(block, before=block.after, residual=np.zeros_like(block.residual))
     box = block.lesion_box()
     (x0, x1), (y0, y1), (z0, z1) = box
     inner = (slice(z0, z1), slice(y0, y1), slice(x0, x1))

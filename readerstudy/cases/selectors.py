@@ -75,14 +75,22 @@ def last_import(user: Any) -> Job | None:
     return Job.objects.filter(kind=IMPORT, created_by=user).order_by("-created_at").first()
 
 
+#: Value of ``arm`` in an address that asks for curation without the arm.
+HIDDEN = "hidden"
+
+
 @dataclass(frozen=True)
 class Filters:
-    """What a list or a queue of candidates is narrowed to; empty means all."""
+    """What a list or a queue of candidates is narrowed to; empty means all.
+
+    ``hidden`` queues show nothing that tells real from synthetic, and mix both.
+    """
 
     state: str = ""
     kind: str = ""
     organ: str = ""
     run: str = ""
+    hidden: bool = False
 
     @classmethod
     def from_query(cls, query: Any, *, state: str = "") -> Filters:
@@ -97,16 +105,19 @@ class Filters:
             kind=kind if kind in Kind.values else "",
             organ=str(query.get("organ", ""))[:40],
             run=run,
+            hidden=query.get("arm") == HIDDEN,
         )
 
     def pairs(self) -> list[tuple[str, str]]:
         """Names and values for hidden inputs, so that a form comes back to the same list."""
         values = {"state": self.state, "kind": self.kind, "organ": self.organ, "run": self.run}
+        values["arm"] = HIDDEN if self.hidden else ""
         return [(key, value) for key, value in values.items() if value]
 
     def query(self, **more: str) -> str:
         """As a query string, without the state, which a queue fixes itself."""
-        values = {"kind": self.kind, "organ": self.organ, "run": self.run, **more}
+        values = {"kind": self.kind, "organ": self.organ, "run": self.run}
+        values |= {"arm": HIDDEN if self.hidden else "", **more}
         return urlencode({key: value for key, value in values.items() if value})
 
 
@@ -119,7 +130,9 @@ def candidates(filters: Filters) -> QuerySet[Candidate]:
         "organ": filters.organ,
         "run_id": filters.run,
     }
-    return rows.filter(**{key: value for key, value in wanted.items() if value})
+    rows = rows.filter(**{key: value for key, value in wanted.items() if value})
+    # Their making would give them away: real ones come in one go, made ones run by run.
+    return rows.order_by("id") if filters.hidden else rows
 
 
 def pending_count(filters: Filters) -> int:
@@ -131,7 +144,7 @@ def next_pending(filters: Filters, after: Candidate | None = None) -> Candidate 
     rows = candidates(filters).filter(state=State.PENDING)
     if after is not None:
         rows = rows.exclude(pk=after.pk)
-        later = rows.filter(_behind(after)).first()
+        later = rows.filter(_behind(after, filters)).first()
         if later is not None:
             return later
     return rows.first()
@@ -139,10 +152,12 @@ def next_pending(filters: Filters, after: Candidate | None = None) -> Candidate 
 
 def previous_pending(filters: Filters, before: Candidate) -> Candidate | None:
     rows = candidates(filters).filter(state=State.PENDING).exclude(pk=before.pk)
-    return rows.exclude(_behind(before)).last() or rows.last()
+    return rows.exclude(_behind(before, filters)).last() or rows.last()
 
 
-def _behind(candidate: Candidate) -> Q:
+def _behind(candidate: Candidate, filters: Filters) -> Q:
+    if filters.hidden:
+        return Q(pk__gt=candidate.pk)
     same = Q(created_at=candidate.created_at, pk__gt=candidate.pk)
     return Q(created_at__gt=candidate.created_at) | same
 

@@ -188,11 +188,12 @@ def candidate(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
         "pending": selectors.pending_count(filters),
         "reasons": REASONS,
         "last": _last_decided(request),
-        "noise_ratio": _noise_ratio(found),
-        "scores": pages.scores(found),
-        "origin": pages.origin(found) if found.run else [],
+        "noise_ratio": None if filters.hidden else _noise_ratio(found),
+        "scores": [] if filters.hidden else pages.scores(found),
+        "origin": pages.origin(found) if found.run and not filters.hidden else [],
         "config": {
-            "block": reverse("cases:block", args=[found.pk]),
+            "block": reverse("cases:block", args=[found.pk])
+            + (f"?arm={selectors.HIDDEN}" if filters.hidden else ""),
             "windows": display.windows(found.organ),
         },
     }
@@ -253,7 +254,9 @@ def undo(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
 def block(request: HttpRequest, candidate_id: uuid.UUID) -> HttpResponse:
     """Voxels around the lesion; the format is told in `display.block_bytes`."""
     found = candidate_or_404(request.user, candidate_id)
-    response = HttpResponse(display.block_bytes(found), content_type="application/octet-stream")
+    hidden = Filters.from_query(request.GET).hidden
+    data = display.block_bytes(found, hide_arm=hidden)
+    response = HttpResponse(data, content_type="application/octet-stream")
     response["Cache-Control"] = "private, max-age=3600"
     return response
 

@@ -190,6 +190,30 @@ def test_real_and_synthetic_candidates_share_one_page(web, made_run, sick):
         assert row.volume.name in page
 
 
+def test_with_the_arm_hidden_both_kinds_give_the_same_page_and_no_change(web, made_run, sick):
+    make_candidates(sick)
+    url = web.get(reverse("cases:queue") + "?arm=hidden").url
+    seen = []
+    for _ in range(4):
+        assert "arm=hidden" in url
+        page = web.get(url).content.decode()
+        row = Candidate.objects.get(pk=url.split("/")[3])
+        seen.append(str(row.pk))
+        for word in ("Real", "Synthetic", "real", "synthetic", row.volume.name, "Run of", "Seed"):
+            assert word not in page.split("<main")[1], word
+        header, before, residual, _ = read_block(
+            web.get(reverse("cases:block", args=[row.pk]) + "?arm=hidden").content
+        )
+        assert not header["changed"]
+        assert not residual.any()
+        after = native_volume(row)
+        assert np.isin(before, after).all()
+        sent = {"decision": "accept", "arm": "hidden"}
+        url = web.post(reverse("cases:decide", args=[row.pk]), sent).url
+    assert seen == sorted(seen)
+    assert {row.kind for row in Candidate.objects.filter(pk__in=seen)} == {"real", "synthetic"}
+
+
 def read_block(data):
     size = int.from_bytes(data[:4], "little")
     header = json.loads(data[4 : 4 + size])
