@@ -110,12 +110,13 @@ def textural(folder: Path) -> dict[str, Any]:
 
 def learned(folder: Path, generator: Path, segmentor: Path) -> dict[str, Any]:
     """(b) Our learned generator, judged by measurements and by our segmentor."""
-    (paint, gate), loading = timed(lambda: _networks(generator, segmentor))
+    (paint, gate), loading = timed(lambda: judged_networks(generator, segmentor))
     found = _lesions(folder, paint, gate)
     return found | {"loading_s": loading.wall, "precision": _precisions(paint, gate)}
 
 
-def _networks(generator: Path, segmentor: Path) -> tuple[Any, Any]:
+def judged_networks(generator: Path, segmentor: Path) -> tuple[Any, Any]:
+    """The learned generator and the default gate with its segmentor, from their files."""
     from synthesis.engine.checkpoints import load_checkpoint
     from synthesis.engine.generators import Weights, get_generator
     from synthesis.engine.quality import make_gate
@@ -247,7 +248,7 @@ def _our_window(hu: NDArray[np.floating[Any]], generator: Path, segmentor: Path)
     """Our generator and gate on one window, as a lesion's synthesis asks them."""
     import torch
 
-    paint, judge = _networks(generator, segmentor)
+    paint, judge = judged_networks(generator, segmentor)
     crop = np.ascontiguousarray(hu, np.float32)
     block = torch.from_numpy(crop)[None, None]
     z, y, x = np.mgrid[-1 : 1 : ROI * 1j, -1 : 1 : ROI * 1j, -1 : 1 : ROI * 1j]
@@ -274,11 +275,19 @@ def _our_window(hu: NDArray[np.floating[Any]], generator: Path, segmentor: Path)
     }
 
 
+def realism(root: Path, generator: Path, segmentor: Path) -> dict[str, Any]:
+    """Made lesions beside the real ones of the shared CT set under ``root``."""
+    from synthesis import benchmark_realism
+
+    return benchmark_realism.realism(root, generator, segmentor)
+
+
 PARTS: dict[str, Callable[..., dict[str, Any]]] = {
     "phantom": phantom,
     "textural": textural,
     "learned": learned,
     "published": published,
+    "realism": realism,
 }
 
 

@@ -9,9 +9,8 @@ from statistics import median
 from typing import Any
 
 from readerstudy.measure import Measure, Section
+from synthesis.benchmark import SHAPE, SPACING, phantom_volume
 
-SHAPE = (150, 512, 512)
-SPACING = (0.75, 0.75, 1.6)
 LESIONS = 5
 FRAMES = 30
 
@@ -26,7 +25,7 @@ def lesion_benchmark(title: str = "Making a case") -> Section:
 
     from . import codec
 
-    (hu, organ), making = _timed(_volume)
+    (hu, organ), making = _timed(phantom_volume)
     scan = Scan(hu, SPACING, "liver", organ)
     generator = get_generator("textural")
     times: dict[float, list[float]] = {}
@@ -63,27 +62,6 @@ def lesion_benchmark(title: str = "Making a case") -> Section:
         "prepared anew for every lesion, which a run does once per organ.",
     ]
     return Section(title, measures, notes)
-
-
-def _volume() -> tuple[Any, Any]:
-    """A phantom at half the resolution, doubled, with noise of its own: HU and liver mask."""
-    import numpy as np
-    from scipy import ndimage
-
-    from synthesis.engine.phantoms import make_phantom
-
-    rng = np.random.default_rng(1)
-    half = tuple(size // 2 for size in SHAPE)
-    double = tuple(2 * step for step in SPACING)
-    phantom = make_phantom(rng, "abdomen", shape=half, spacing=double, lesions=0, noise_hu=4.0)
-    hu, organ = phantom.hu, phantom.organs["liver"]
-    for axis in range(3):
-        hu, organ = np.repeat(hu, 2, axis=axis), np.repeat(organ, 2, axis=axis)
-    for k in range(len(hu)):
-        white = rng.standard_normal(hu.shape[1:], dtype=np.float32)
-        noise = ndimage.gaussian_filter(white, 0.8)
-        hu[k] += np.rint(noise * (12.0 / noise.std())).astype(np.int16)
-    return np.clip(hu, -1024, 3071), organ
 
 
 def _timed(work: Callable[[], Any]) -> tuple[Any, float]:

@@ -24,12 +24,18 @@ SUITES: dict[str, list[tuple[str, str]]] = {
         ("Fifty readers answer at once", "readerstudy.reading.benchmark:answer_benchmark"),
         ("In the browser", "readerstudy.reading.benchmark:browser_benchmark"),
     ],
+    "synthesis": [
+        ("One lesion", "readerstudy.cases.synthesis_benchmark:lesion_benchmark"),
+        ("The whole command", "readerstudy.cases.synthesis_benchmark:command_benchmark"),
+        ("How far from real lesions", "readerstudy.cases.synthesis_benchmark:realism_benchmark"),
+    ],
     "statistics": [
         ("A whole analysis", "readerstudy.analysis.benchmark:whole_benchmark"),
         ("How the time grows", "readerstudy.analysis.benchmark:growth_benchmark"),
         ("Beside others", "readerstudy.analysis.benchmark:peer_benchmark"),
     ],
 }
+PACKAGES = ("django", "granian", "monai", "numpy", "pyjpegls", "scipy", "torch")
 
 
 def run_suite(name: str, only: str = "", say: Callable[[str], object] = print) -> list[Section]:
@@ -67,7 +73,7 @@ def machine() -> dict[str, Any]:
         "load_before": [round(value, 2) for value in os.getloadavg()],
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("django", "granian", "numpy", "pyjpegls")},
+        "packages": {name: version(name) for name in PACKAGES},
     }
 
 
