@@ -135,6 +135,12 @@ def make_critic(loaded: LoadedNetwork, config: TrainingConfig) -> Critic:
             f"The segmentor {loaded.name} needs sides of data.crop that are multiples of "
             f"{found.multiple}."
         )
+    if isinstance(found, SwinSegmentorConfig) and set(data.crop) == {found.multiple}:
+        side = found.multiple
+        raise SynthesisError(
+            f"The segmentor {loaded.name} needs more than {side} x {side} x {side} voxels of "
+            "data.crop; double one side."
+        )
     set_trainable(loaded.network, trainable=False)
     return Critic(loaded.network.eval(), found.windows_hu, tuple(tumors))
 
