@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
     from synthesis.engine.organs import OrganPrior
     from synthesis.engine.pipeline import Prepared
+    from synthesis.engine.precision import Precision
     from synthesis.engine.quality import Gate
     from synthesis.engine.records import Lesion, NoPlacement, Outcome, Rejected
 
@@ -116,23 +117,30 @@ def known_organ(label: str) -> str:
     raise CasesError(f"The organ {label!r} is not known; {hint}")
 
 
-def known_generator(name: str, checkpoint: str | None = None) -> Generator:
+def known_generator(
+    name: str, checkpoint: str | None = None, precision: Precision = "auto"
+) -> Generator:
     """The generator `name` with the weights `checkpoint`: a file, or a name of the registry.
+
+    Without weights a learned one takes those that ship; `precision` is that of its network.
 
     Raises:
         CasesError: there is none of that name, or it cannot start.
     """
     from synthesis.engine.errors import SynthesisError
-    from synthesis.engine.generators import Weights, get_generator
+    from synthesis.engine.generators import Weights, get_generator, needs_weights
+    from synthesis.engine.shipped import GENERATOR
 
+    if checkpoint is None and precision != "auto" and needs_weights(name):
+        checkpoint = GENERATOR
     try:
         if checkpoint is None:
             return get_generator(name)
         if path := _weights_file(checkpoint):
-            return get_generator(name, Weights(path))
+            return get_generator(name, Weights(path, precision=precision))
         from synthesis.selectors import generator_weights
 
-        return get_generator(name, generator_weights(checkpoint))
+        return get_generator(name, replace(generator_weights(checkpoint), precision=precision))
     except (ValueError, SynthesisError) as error:
         raise CasesError(str(error)) from None
 
@@ -168,8 +176,10 @@ class Judge:
     segmentor_sha256: str | None = None
 
 
-def known_judge(policy: str, segmentor: str | None) -> Judge:
+def known_judge(policy: str, segmentor: str | None, precision: Precision = "auto") -> Judge:
     """The gate ``policy`` with the weights of ``segmentor``: a file, or a name of the registry.
+
+    ``precision`` is that of the segmentor's network.
 
     Raises:
         CasesError: the policy is unknown, or the segmentor cannot be used.
@@ -191,7 +201,8 @@ def known_judge(policy: str, segmentor: str | None) -> Judge:
             from synthesis.selectors import load_registered
 
             loaded = load_registered(segmentor, "segmentor")
-        return Judge(make_gate(policy, NetworkSegmenter(loaded)), policy, loaded.sha256)
+        segmenter = NetworkSegmenter(loaded, precision=precision)
+        return Judge(make_gate(policy, segmenter), policy, loaded.sha256)
     except (ValueError, SynthesisError) as error:
         raise CasesError(str(error)) from None
 

@@ -55,6 +55,12 @@ class Command(BaseCommand):
             help="what lesions look like: fitted to the library's real lesions where it has three "
             "of the organ (default), the table, or a file of lesion_priors or of a manifest",
         )
+        add(
+            "--precision",
+            choices=["auto", "fp32", "bf16"],
+            default="auto",
+            help="of our networks; auto: bf16 where the processor has it and the answer bears it",
+        )
         add("--diameter-mm", default="4-80", metavar="LOW-HIGH", help="range in mm (4-80)")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
@@ -92,8 +98,9 @@ class Command(BaseCommand):
             mass_effect=options["mass_effect"],
         )
         check_folder(out)
-        generator = known_generator(wish.generator, options["checkpoint"])
-        judge = known_judge(options["policy"], options["segmentor"])
+        precision = options["precision"]
+        generator = known_generator(wish.generator, options["checkpoint"], precision)
+        judge = known_judge(options["policy"], options["segmentor"], precision)
         host = read_host(Path(options["ct"]))
         grid, frame = host.data.geometry, host.frame_uid
         organ = read_mask(options["organ_mask"], grid, frame)
