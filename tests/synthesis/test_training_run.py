@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from synthesis.engine.checkpoints import load_checkpoint
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.training.generator import GeneratorTrainer, make_critic, train_generator
 from synthesis.engine.training.losses import Counts
+from synthesis.engine.training.monitor import Monitor
 from synthesis.engine.training.reading import parse_config, to_yaml
 from synthesis.engine.training.segmentor import SegmentorTrainer, learning_rate, train_segmentor
 from synthesis.engine.training.statistics import LesionStatistics
@@ -103,6 +105,37 @@ def test_B9_stage_1_needs_no_generator_and_stage_2_uses_what_it_made(unbroken, f
     assert load_checkpoint(unbroken.checkpoint.with_name("discriminator.safetensors"))
     assert (run / "generator" / "config.yaml").is_file()
     assert not list(run.rglob("*.part"))
+
+
+def test_tensorboard_event_files_hold_every_number(tmp_path):
+    """Parsed record by record, as TensorBoard does: length, checksum, message, checksum."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    for start in (0, 2):  # the second run goes on after step 2
+        monitor = Monitor(
+            tmp_path, "generator", start=start, steps=4, every=1, team=ALONE, say=quiet,
+            tensorboard=True,
+        )  # fmt: skip
+        for done in range(start + 1, 5):
+            monitor.step(done, {"loss": 10.0 * start + 1.0 / done})
+        monitor.note(4, {"mean contrast HU": -37.5})
+        monitor.close()
+    seen, restarts = {}, set()
+    for path in sorted((tmp_path / "tensorboard").iterdir(), key=lambda p: p.stat().st_mtime_ns):
+        data = path.read_bytes()
+        while data:
+            (length,) = struct.unpack("<Q", data[:8])
+            event = Event.FromString(data[12 : 12 + length])
+            data = data[12 + length + 4 :]
+            if event.session_log.status:
+                restarts.add(event.step)
+            for value in event.summary.value:
+                seen.setdefault(value.tag, {}).setdefault(event.step, []).append(value.simple_value)
+    assert set(seen) == {"generator/loss", "generator/mean_contrast_HU"}
+    assert seen["generator/loss"][1] == [pytest.approx(1.0)]
+    assert seen["generator/loss"][4] == [pytest.approx(0.25), pytest.approx(20.25)]
+    assert seen["generator/mean_contrast_HU"] == {4: [-37.5, -37.5]}
+    assert 3 in restarts  # what the first run wrote from step 3 on is hidden
 
 
 def test_trained_files_enter_the_registry(unbroken, db, capsys):

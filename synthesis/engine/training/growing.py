@@ -103,7 +103,8 @@ def _prior(organ: Organ, statistics: LesionStatistics) -> OrganPrior:
         contrast=center,
         contrast_sd=spread,
         contrast_range=(min(low, center - 2 * spread), max(high, center + 2 * spread)),
-        absolute=prior.absolute and organ.contrast_hu is None,
+        absolute=statistics.absolute,
+        level=statistics.contrast_hu + statistics.reference if statistics.absolute else 0.0,
     )
 
 

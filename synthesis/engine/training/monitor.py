@@ -124,7 +124,13 @@ def _open_board(folder: Path, start: int) -> Any:
     """TensorBoard's event file; of a resumed run it hides what came after step ``start``."""
     from tensorboardX import SummaryWriter
 
-    return SummaryWriter(str(folder), purge_step=start + 1 if start else None, flush_secs=20)
+    # Files are named by the second: the suffix keeps a quick resume from overwriting the first.
+    return SummaryWriter(
+        str(folder),
+        purge_step=start + 1 if start else None,
+        flush_secs=20,
+        filename_suffix=f".from-{start}",
+    )
 
 
 def write_beside(path: Path, data: bytes) -> None:

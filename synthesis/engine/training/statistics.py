@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from synthesis.engine.organs import PRIORS
 from synthesis.engine.training.config import Data, Organ
 from synthesis.engine.training.volumes import QUANTILES, Pool, Volume
 
@@ -31,16 +32,22 @@ _LEAST_SHARE = 0.3
 
 @dataclass(frozen=True)
 class LesionStatistics:
-    """Mean and standard deviation over lesions of each HU quantile (minus the organ's HU)."""
+    """Mean and standard deviation over lesions of each HU quantile, minus the organ's HU.
+
+    A nodule in air has HU of its own, whatever the air around it: there (``absolute``) nothing is
+    subtracted, and ``reference`` is the organ's mean HU around such lesions.
+    """
 
     mean: tuple[float, ...]
     sd: tuple[float, ...]
     measured: int
+    absolute: bool = False
+    reference: float = 0.0
 
     @property
     def contrast_hu(self) -> float:
         """Mean over lesions of the median contrast."""
-        return self.mean[_MEDIAN]
+        return self.mean[_MEDIAN] - self.reference
 
     @property
     def contrast_sd(self) -> float:
@@ -57,23 +64,35 @@ def lesion_statistics(
     lesions of phantoms count only where there are no others.
     """
     found = [(v.phantom, x) for v in volumes for x in v.lesions if x.tumor_class == tumor_class]
-    kept = [x.quantiles for phantom, x in found if not phantom] or [x.quantiles for _, x in found]
-    rows = np.asarray(kept).reshape(-1, len(QUANTILES))
+    kept = [x for phantom, x in found if not phantom] or [x for _, x in found]
+    absolute = is_absolute(organ)
+    around = PRIORS[organ.name].level - organ.contrast if absolute else 0.0
+    center = organ.contrast + around
+    rows = np.asarray([x.quantiles for x in kept]).reshape(-1, len(QUANTILES))
+    if absolute:
+        rows = rows + np.asarray([x.reference for x in kept]).reshape(-1, 1)
     n = len(rows)
     if n == 0:
-        mean = organ.contrast + _spread_within(organ.contrast)
+        mean = center + _spread_within(organ.contrast)
         sd = np.full(len(QUANTILES), organ.spread)
     else:
         w = n / (n + _PRIOR_LESIONS)
         measured = rows.mean(axis=0)
         # How HU spread within a lesion is not in the configuration: that is measured alone.
-        prior = organ.contrast + measured - measured[_MEDIAN]
+        prior = center + measured - measured[_MEDIAN]
         mean = (1 - w) * prior + w * measured
         between = w * (1 - w) * (measured - prior) ** 2
         variance = (1 - w) * organ.spread**2 + w * rows.var(axis=0) + between
         sd = np.sqrt(np.minimum(variance, np.maximum(2 * organ.spread, rows.std(axis=0)) ** 2))
+        if absolute:
+            around = (1 - w) * around + w * float(np.mean([x.reference for x in kept]))
     sd = np.maximum(sd, _LEAST_SD)
-    return LesionStatistics(tuple(map(float, mean)), tuple(map(float, sd)), n)
+    return LesionStatistics(tuple(map(float, mean)), tuple(map(float, sd)), n, absolute, around)
+
+
+def is_absolute(organ: Organ) -> bool:
+    """Whether lesions of the organ have HU of their own: the table says so, and nothing else."""
+    return organ.contrast_hu is None and organ.name in PRIORS and PRIORS[organ.name].absolute
 
 
 def statistics_of(data: Data, pool: Pool) -> dict[str, LesionStatistics]:
@@ -105,6 +124,8 @@ def distance_from_real(
     """
     share = soft[mask].float().median().clamp(min=_LEAST_SHARE)
     found = lesion_quantiles(hu, mask, reference) / share
+    if real.absolute:
+        found = found + reference
     kept = slice(None) if float(share) >= _RESOLVED else slice(_MEDIAN, _MEDIAN + 1)
     return (found - found.new_tensor(real.mean))[kept] / found.new_tensor(real.sd)[kept]
 

@@ -30,7 +30,7 @@ Labels = NDArray[np.uint8]
 Say = Callable[[str], None]
 
 #: Part of every cache key: raise it when the preparation changes.
-_VERSION = 1
+_VERSION = 2
 #: Voxels remembered of each class, to cut crops around.
 _PLACES = 2000
 #: HU quantiles that describe a lesion.
@@ -40,10 +40,12 @@ _LEAST_VOXELS = 10
 
 @dataclass(frozen=True)
 class Lesion:
-    """A real lesion: its tumor class, and its HU quantiles minus the organ's median around it."""
+    """A real lesion: its tumor class, its HU quantiles minus the organ's median around it, and
+    that median."""
 
     tumor_class: int
     quantiles: tuple[float, ...]
+    reference: float
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ def _cached(
         np.save(beside / "hu.npy", hu)
         np.save(beside / "label.npy", label)
         np.save(beside / "places.npy", _places(label))
-        lesions = [[lesion.tumor_class, *lesion.quantiles] for lesion in _lesions(hu, label, data)]
+        lesions = [[x.tumor_class, x.reference, *x.quantiles] for x in _lesions(hu, label, data)]
         (beside / "lesions.json").write_text(json.dumps(lesions))
         try:
             os.rename(beside, folder)
@@ -281,7 +283,7 @@ def _open(folder: Path, name: str, annotated: tuple[bool, ...], *, phantom: bool
         label,
         annotated,
         {int(c): places[places[:, 0] == c, 1:] for c in np.unique(places[:, 0])},
-        tuple(Lesion(int(row[0]), tuple(row[1:])) for row in lesions),
+        tuple(Lesion(int(row[0]), tuple(row[2:]), row[1]) for row in lesions),
         phantom,
     )
 
@@ -312,7 +314,8 @@ def _lesions(hu: Hu, label: Labels, data: Data) -> list[Lesion]:
             reference = reference_hu(hu[near], mask, organ, data.spacing_mm)
             if reference is not None:
                 quantiles = np.quantile(hu[near][mask].astype(np.float64), QUANTILES) - reference
-                out.append(Lesion(int(value), tuple(float(round(q, 3)) for q in quantiles)))
+                rounded = tuple(float(round(q, 3)) for q in quantiles)
+                out.append(Lesion(int(value), rounded, reference))
     return out
 
 
