@@ -17,9 +17,9 @@ from .services.runs import LARGEST_MM, SMALLEST_MM
 
 MASS_EFFECTS = [("0", "None"), ("0.5", "Mild"), ("1", "Strong")]
 GATES = [
-    (MEASURES, "Measurements: size, contrast, noise"),
-    ("default", "Default: measurements, and a segmentor finds it"),
-    ("paper", "Paper: a segmentor finds more than 70 % of it"),
+    (MEASURES, "Measurements alone"),
+    ("default", "Default: with a segmentor"),
+    ("paper", "Paper: recall above 70 %"),
 ]
 REASONS = [
     "Implausible place",
@@ -141,7 +141,8 @@ class RunForm(forms.Form):
         choices=GATES,
         initial=MEASURES,
         required=False,
-        help_text="What a lesion must pass; those that fail are kept, with the reason and scores.",
+        help_text="What a lesion must pass: size, contrast and noise as measured; with a "
+        "segmentor, to be found by it. What fails is kept, with the reason and scores.",
     )
     segmentor = forms.ChoiceField(
         label="Segmentor of the gate",
@@ -203,9 +204,7 @@ class RunForm(forms.Form):
         )
         segmentor: Any = self.fields["segmentor"]
         segmentor.initial = shipped.SEGMENTOR
-        segmentor.choices = [
-            (w.name, f"{w.name} (tumors of {', '.join(w.organs)})") for w in self.segmentors
-        ]
+        segmentor.choices = [(w.name, f"{w.name} ({', '.join(w.organs)})") for w in self.segmentors]
 
     def choice(self) -> Choice:
         """What was chosen, after validation."""

@@ -87,7 +87,7 @@ def test_the_form_offers_what_the_registry_holds_and_no_more(web, host, registry
     page = web.get(reverse("cases:new_run")).content.decode()
     assert "small (liver, pancreas, kidney, lung)" in page
     assert 'value="freetumor:small"' in page
-    assert "all (tumors of liver, pancreas, kidney)" in page
+    assert "all (liver, pancreas, kidney)" in page
     assert "What the lesions will look like" in page
     assert "from the table: no real lesion of it in the library" in page
 
@@ -229,6 +229,25 @@ def test_cancel_and_retry_from_the_page_go_on_with_the_same_lesions(
     run.refresh_from_db()
     assert (run.job.state, run.finished) == ("done", 2)
     assert Job.objects.filter(kind="cases.synthesize").count() == 1
+
+
+def test_a_run_stops_between_two_attempts_at_one_lesion(web, host, registry, monkeypatch):
+    """With a network each attempt takes its time: nobody waits for a dozen of them."""
+    from synthesis.engine import quality
+
+    run, _ = start(web, host, gate="default", segmentor="none")
+    original, calls = quality.DefaultGate.__call__, []
+
+    def cancelling(*args):
+        calls.append(1)
+        if len(calls) == 2:
+            web.post(reverse("jobs:cancel", args=[run.job_id]))
+        return original(*args)
+
+    monkeypatch.setattr(quality.DefaultGate, "__call__", cancelling)
+    execute(str(run.job_id))
+    run.refresh_from_db()
+    assert (run.job.state, run.finished, len(calls)) == ("cancelled", 0, 2)
 
 
 def test_the_gallery_decides_and_stays_on_the_run(web, made_run):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from functools import lru_cache
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,14 +27,34 @@ if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
     from synthesis.engine.organs import OrganPrior
     from synthesis.engine.pipeline import Prepared
-    from synthesis.engine.quality import Gate
-    from synthesis.engine.records import Accepted, Lesion, Outcome, Rejected
+    from synthesis.engine.quality import Fault, Gate
+    from synthesis.engine.records import Accepted, HostCrop, Lesion, Outcome, Rejected, Scores
 
 _PACKAGES = ("numpy", "scipy")
 #: Of runs with a network: their versions decide on the bytes as well.
 _NETWORK_PACKAGES = ("torch", "monai", "safetensors")
 #: Why a lesion was not made: it fits nowhere, or none of the drawn ones passed the gate.
 NO_ROOM, NONE_PASSED = "no_room", "none_passed"
+
+
+@dataclass(frozen=True)
+class Watched:
+    """A gate that reports before each verdict: a run can be cancelled between two attempts."""
+
+    gate: Gate
+    report: Callable[[], None]
+
+    @property
+    def context_mm(self) -> float:
+        from synthesis.engine.generators import context_of
+
+        return context_of(self.gate)
+
+    def __call__(
+        self, host: HostCrop, lesion: Lesion, prior: OrganPrior
+    ) -> tuple[Fault | None, Scores]:
+        self.report()
+        return self.gate(host, lesion, prior)
 
 
 class Tools(NamedTuple):
@@ -66,7 +88,11 @@ def run_synthesis(ctx: JobContext, run: SynthesisRun) -> dict[str, Any]:
         return _prepare(volume, organ, tools.priors[organ].prior)
 
     for item in items[run.finished :]:
-        ctx.progress(item.index, len(items), f"{item.organ} in {item.volume.name}")
+        working = partial(
+            ctx.progress, item.index, len(items), f"{item.organ} in {item.volume.name}"
+        )
+        working()
+        tools = tools._replace(gate=Watched(gate, working))
         made, rejected, note = _make(run, item, prepared, tools)
         with transaction.atomic():
             ctx.save_checkpoint({"finished": item.index + 1})
