@@ -293,13 +293,10 @@ def _summary(row: Row) -> str:
     """How many were misled, with the interval and its method."""
     if not row["n"]:
         return "Nobody answered this case."
-    low, high = row["wilson"]
+    low, high = (round(100 * value) for value in row["wilson"])
     taken = "real" if row["truth"] == "synthetic" else "synthetic"
+    share = round(100 * row["rate"])
     return (
-        (
-            f"{row['wrong']} of {row['n']} readers took it for {taken}: {row['rate']:.0%}, "
-            f"95 % interval {low:.0%} to {high:.0%} (Wilson). Shrunken: {row['shrunken']:.0%}."
-        )
-        .replace("%", " %")
-        .replace("  ", " ")
+        f"{row['wrong']} of {row['n']} readers took it for {taken}: {share}{NARROW}%, "
+        f"95{NARROW}% interval {low} to {high}{NARROW}% (Wilson)."
     )

@@ -45,7 +45,7 @@ function answers({ ratings, scale }) {
   return h("table", { class: "rv-answers" },
     h("thead", {}, h("tr", {},
       h("th", { scope: "col" }, "Reader"),
-      h("th", { scope: "col" }, "Answer"),
+      h("th", { scope: "col", colspan: 2 }, "Answer"),
       h("th", { scope: "col", class: "rv-number" }, "Time"))),
     h("tbody", {}, ...ratings.map((given) => row(given, scale.length))));
 }
@@ -55,11 +55,11 @@ function row(given, steps) {
   const dots = Array.from({ length: steps }, (_, i) =>
     h("i", { class: i + 1 === given.rating ? "rv-dot rv-on" : "rv-dot" }));
   return h("tr", { class: given.wrong ? "rv-wrong" : "" },
-    h("th", { scope: "row" }, given.reader, given.repeat ? h("small", { class: "rv-dim" }, " again") : null),
+    h("th", { scope: "row" }, given.reader),
     h("td", {},
       h("span", { class: "rv-dots", "aria-hidden": "true" }, ...dots),
-      h("span", { class: "rv-answer" }, given.label),
-      h("span", { class: "rv-mark" }, given.wrong ? "misled" : "right"),
+      h("span", {}, given.label, given.repeat ? h("small", { class: "rv-dim" }, " again") : null),
       given.note ? h("p", { class: "rv-given-note rv-dim" }, given.note) : null),
+    h("td", { class: "rv-mark" }, given.wrong ? "misled" : "right"),
     h("td", { class: "rv-number" }, given.seconds === null ? "–" : `${given.seconds.toFixed(0)} s`));
 }
