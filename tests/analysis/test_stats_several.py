@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from readerstudy.analysis.stats.conditions import Conditions
+from readerstudy.analysis.stats.covariance import u_moments
 from readerstudy.analysis.stats.dbm import dbm
-from readerstudy.analysis.stats.imrmc import imrmc_multi
+from readerstudy.analysis.stats.imrmc import imrmc_multi, product
 from readerstudy.analysis.stats.mrmc import or_single
 from readerstudy.analysis.stats.multi import components, or_multi
 from readerstudy.analysis.stats.readings import Readings
@@ -55,6 +56,8 @@ def test_dbm_and_or_with_the_jackknife_are_one_test(three: Conditions, metric: s
     for ours, theirs in zip(one.rrrc.differences, two.differences, strict=True):
         assert ours.result.ci95 == pytest.approx(theirs.result.ci95, rel=1e-9)
         assert ours.p_holm == pytest.approx(theirs.p_holm, rel=1e-9)
+    assert two.components.var_r == pytest.approx(one.components.var_reader, rel=1e-9)
+    assert two.components.var_tr == pytest.approx(one.components.var_condition_reader, rel=1e-9)
     for mean, (name, theirs) in zip(one.rrrc.means, two.means, strict=True):
         assert mean.condition == name
         assert mean.result.ci95 == pytest.approx(theirs.ci95, rel=1e-9)
@@ -142,7 +145,12 @@ def test_conditions_with_cases_of_their_own_have_no_covariance_between_them() ->
     assert done is not None
     assert abs(done.cov1) < 1e-18
     assert abs(done.cov3) < 1e-18
-    split = imrmc_multi(Conditions.of({"a": one, "b": renamed})).pairs[0].difference
+    apart = Conditions.of({"a": one, "b": renamed})
+    cross = product(u_moments(apart.each[0], *(own.score for own in apart.each)))
+    assert cross is not None
+    assert cross.components[:2] == pytest.approx([0.0, 0.0], abs=1e-12)  # no case in common
+    assert cross.components[2] != 0.0  # but readers
+    split = imrmc_multi(apart).pairs[0].difference
     assert split is not None
     alone = imrmc_multi(Conditions.of({"a": one})).each[0][1]
     assert split.variance > alone.result.se**2 / 2
