@@ -180,7 +180,9 @@ def test_alpha_equals_krippendorffs_sums_over_pairs(level: str) -> None:
 
 
 def test_standard_errors_agree_with_leaving_cases_out() -> None:
-    ratings = agreement.ratings_of(study(readers=5, cases=50, missing=0.1))
+    score = agreement.ratings_of(study(readers=5, cases=60, missing=0.1), "score")
+    # One answer is rare: chance then differs from case to case and carries its own error.
+    ratings = np.where(np.isnan(score), NAN, score > 1)
     n = len(ratings)
     for name, whole in agreement.chance_corrected(ratings, categories=(0, 1)).items():
         left = [
@@ -189,9 +191,11 @@ def test_standard_errors_agree_with_leaving_cases_out() -> None:
         ]
         values = np.array([a.estimate for a in left])
         jackknife = np.sqrt((n - 1) / n * ((values - values.mean()) ** 2).sum())
-        assert whole.se == pytest.approx(jackknife, rel=0.08), name
+        assert whole.se == pytest.approx(jackknife, rel=0.04), name
     boot = agreement.kripp_alpha(ratings, replicates=1000, rng=np.random.default_rng(1))
-    assert boot.se == pytest.approx(whole.se if name == "krippendorff" else jackknife, rel=0.25)
+    whole = agreement.chance_corrected(ratings)["krippendorff"]
+    assert boot.estimate == pytest.approx(whole.estimate)
+    assert boot.se == pytest.approx(whole.se, rel=0.2)
     assert boot.ci95 is not None
     assert boot.ci95[0] < boot.estimate < boot.ci95[1]
 
