@@ -50,6 +50,7 @@ def build(trial: Trial, level: str, snapshot: ResultsSnapshot | None) -> bytes:
         files["truth.json"] = canonical_json(truth_document(trial))
         if snapshot is not None:
             files |= _results(snapshot)
+            files |= _for_r(trial, files["judgments.csv"])
     files["README.txt"] = readme.text(trial, level, sorted([*files, "README.txt"])).encode()
     files["manifest.json"] = _manifest(trial, level, version, files)
     sums = [f"{_sha256(data)}  {name}\n" for name, data in sorted(files.items())]
@@ -86,6 +87,17 @@ def _results(snapshot: ResultsSnapshot) -> dict[str, bytes]:
         if path is not None:
             files[f"report.{form}"] = path.read_bytes()
     return files
+
+
+def _for_r(trial: Trial, judgments: bytes) -> dict[str, bytes]:
+    """The first readings in the layouts of iMRMC and MRMCaov."""
+    from . import rformats
+    from .stats.conditions import Conditions
+    from .stats.tidy import check, read_judgments, to_readings
+
+    plan = selectors.plan_of(trial)
+    readings = to_readings(check(read_judgments(io.BytesIO(judgments)), plan), plan)
+    return rformats.exports(Conditions.of({"1": readings}), trial.title)
 
 
 def _manifest(trial: Trial, level: str, version: Any, files: dict[str, bytes]) -> bytes:

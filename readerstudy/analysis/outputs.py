@@ -29,11 +29,17 @@ def steps(results: Results) -> int:
 
 
 def write(
-    folder: Path, results: Results, progress: Progress, *, screen: bool = False
+    folder: Path,
+    results: Results,
+    progress: Progress,
+    *,
+    screen: bool = False,
+    extra: dict[str, bytes] | None = None,
 ) -> list[Path]:
     """Fill an empty folder; the same results give the same bytes.
 
     Args:
+        extra: more files, by their path in the folder.
         progress: called with (steps done, all steps, words).
         screen: also draw each figure on the dark ground of the site.
     """
@@ -52,6 +58,10 @@ def write(
     (folder / "tables").mkdir()
     for name, table in tables.all_tables(results).items():
         (folder / "tables" / f"{name}.csv").write_bytes(table.csv())
+    for name, content in (extra or {}).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
     (folder / "figures").mkdir()
     drawn = []
     for kind in figures.kinds_of(results):

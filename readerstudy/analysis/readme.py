@@ -13,6 +13,7 @@ FILES = {
     "cases.csv": "one row per counted case; cases of one patient share patient_id",
     "codebook.csv": "every column of judgments.csv: type, unit, values, meaning",
     "figures/": "figures as SVG and PNG, drawn from results.json",
+    "for-r/": "first readings for iMRMC and MRMCaov (truth 1 = positive)",
     "judgments.csv": "one row per counted judgment; practice is left out",
     "manifest.json": "trial, protocol hash, truth commitment, head of the audit chain, file list",
     "protocol.json": "the protocol in force; the SHA-256 of this file is the protocol hash",
@@ -52,8 +53,8 @@ Recompute with pandas alone
     right = first["verdict"] == first["truth"]
     print(right.groupby([first["reader_id"], first["truth"]]).mean().unstack())
 
-In R, MRMCaov::mrmc and iMRMC::doIMRMC take reader_id, case_id, truth and score from the rows with
-repeat = 1. The engine is checked against both.
+In R, MRMCaov::mrmc takes for-r/ratings.csv and iMRMC::doIMRMC takes for-r/imrmc.imrmc. The engine
+is checked against both.
 
 Check the truth
 ---------------

@@ -17,6 +17,7 @@ from readerstudy.errors import UserError
 from . import validation
 
 if TYPE_CHECKING:
+    from .stats.conditions import Conditions
     from .stats.files import Source
     from .stats.names import Schema
     from .stats.plan import Plan
@@ -37,30 +38,40 @@ class Wanted:
     title: str | None = None
 
 
-def analyze_file(wanted: Wanted, progress: Progress) -> Results:
+@dataclass(frozen=True)
+class Done:
+    """The results document, and the readings it rests on."""
+
+    results: Results
+    conditions: Conditions
+
+
+def analyze_file(wanted: Wanted, progress: Progress) -> Done:
     """Read, check and analyse a table.
 
     Raises:
         UserError: the file or the plan cannot be used; one sentence.
     """
     from .stats.analyze import analyze
+    from .stats.conditions import Conditions
     from .stats.files import read_source
     from .stats.modalities import analyze_ratings
-    from .stats.ratings import check_ratings
-    from .stats.tidy import JudgmentsError
+    from .stats.ratings import check_ratings, to_conditions
+    from .stats.tidy import JudgmentsError, check, to_readings
 
     data = _bytes(wanted.file)
     settings = _settings(wanted)
     try:
         source = read_source(wanted.file, wanted.schema, data)
         if source.schema == "vtt":
-            results = analyze(
-                source.table, _plan(_with_classes(settings, source)), progress=progress
-            )
+            plan = _plan(_with_classes(settings, source))
+            results = analyze(source.table, plan, progress=progress)
+            conditions = Conditions.of({"1": to_readings(check(source.table, plan), plan)})
         else:
             ratings = check_ratings(source, settings.get("positive"))
             names = {"positive": ratings.positive, "negative": ratings.negative}
             results = analyze_ratings(ratings, _plan({**settings, **names}), progress=progress)
+            conditions = to_conditions(ratings)
     except JudgmentsError as error:
         raise UserError(_sentence(wanted.file.name, str(error))) from None
     except ValueError as error:
@@ -75,9 +86,10 @@ def analyze_file(wanted: Wanted, progress: Progress) -> Results:
         "plan_sha256": hashlib.sha256(_bytes(wanted.plan)).hexdigest() if wanted.plan else None,
         "software": f"readerstudy {__version__}",
     }
-    return {
+    whole = {
         "schema": results["schema"], "source": header, "validation": validation.stored(), **results
     }  # fmt: skip
+    return Done(whole, conditions)
 
 
 def _bytes(path: Path) -> bytes:

@@ -17,14 +17,17 @@ import pytest
 from django.core.management import call_command
 from pypdf import PdfReader
 
-from readerstudy.analysis import figures, outputs, report, tables, validation
+from readerstudy.analysis import figures, outputs, report, services, tables, validation
 from readerstudy.analysis.report import checklists, published
 from readerstudy.analysis.report.assemble import assemble
 from readerstudy.analysis.report.document import Absent, FigureBlock, TableBlock
 from readerstudy.analysis.report.inline import FORMATS, lookup, to_text
-from readerstudy.analysis.stats import ENGINE_VERSION
+from readerstudy.analysis.stats import ENGINE_VERSION, metrics
+from readerstudy.analysis.stats.files import read_source
+from readerstudy.analysis.stats.ratings import check_ratings, to_conditions
 from readerstudy.analysis.stats.schema import results_schema
 from readerstudy.analysis.tablefile import Wanted, analyze_file
+from readerstudy.trials.models import Trial
 from tests.conftest import ROOT
 
 from .factory import DEMO, demo_rows
@@ -85,6 +88,12 @@ def quiet(done: int, total: int, message: str) -> None:
 def test_everything_is_there(out: Path, results: dict[str, Any]) -> None:
     names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
     assert {"results.json", "report.html", "report.pdf", "figures.json"} <= names
+    source = read_source(out / "for-r" / "imrmc.imrmc")
+    given = to_conditions(check_ratings(source)).each[0]
+    again = to_conditions(check_ratings(read_source(out / "for-r" / "ratings.csv"))).each[0]
+    for readings in (given, again):
+        auc = metrics.values(readings, "auc")
+        assert auc.tolist() == [row["auc"]["estimate"] for row in results["readers"]]
     for kind in figures.kinds():
         assert {f"figures/{kind.name}.svg", f"figures/{kind.name}.png"} <= names
     for name, table in tables.all_tables(results).items():
@@ -103,7 +112,7 @@ def test_the_published_schema_is_that_of_the_code_and_holds(
     )
     validator = jsonschema_rs.Draft202012Validator(schema)
     assert [str(error) for error in validator.iter_errors(results)] == []
-    assert validator.is_valid(analyze_file(Wanted(small), quiet))
+    assert validator.is_valid(analyze_file(Wanted(small), quiet).results)
     broken = copy.deepcopy(results)
     broken["primary"]["verdict"]["code"] = "maybe"
     assert not validator.is_valid(broken)
@@ -118,7 +127,9 @@ def test_the_published_schema_is_that_of_the_code_and_holds(
 def test_the_same_table_gives_the_same_bytes(
     out: Path, small: Path, results: dict[str, Any], drawn: list[figures.Drawn]
 ) -> None:
-    once, again = (outputs.results_bytes(analyze_file(Wanted(small), quiet)) for _ in range(2))
+    once, again = (
+        outputs.results_bytes(analyze_file(Wanted(small), quiet).results) for _ in range(2)
+    )
     assert once == again
     for kind in figures.kinds()[:2]:
         fresh = figures.draw(kind, results, screen=False)
@@ -155,7 +166,9 @@ def _shows(show: Any, value: Any) -> bool:
 def test_the_text_says_what_the_numbers_say(results: dict[str, Any]) -> None:
     document = assemble(results, [])
     said = [to_text(block.content) for block in document.sections[1].blocks]
-    assert "The mean AUC was 0.669 (95 % interval 0.610 to 0.729; df 64.2; p < 0.001" in said[0]
+    assert (
+        "The mean AUC was 0.669 (95 % interval 0.610 to 0.729; df 64.2; p\xa0<\xa00.001" in said[0]
+    )
     assert document.answer == "Readers can tell"
     worse = copy.deepcopy(results)
     worse["primary"]["verdict"]["code"] = "inconclusive"
@@ -167,7 +180,7 @@ def test_the_text_says_what_the_numbers_say(results: dict[str, Any]) -> None:
 def test_every_table_and_figure_is_there_or_says_why_not(
     results: dict[str, Any], drawn: list[figures.Drawn], small: Path
 ) -> None:
-    bare = analyze_file(Wanted(small), quiet)
+    bare = analyze_file(Wanted(small), quiet).results
     for document, absent in ((assemble(results, drawn), {"T7", "T14"}), (assemble(bare, []), None)):
         labels, missing = set(), set()
         for section in document.sections:
@@ -197,7 +210,7 @@ def test_df_of_an_answer_without_interval_is_a_dash(small: Path) -> None:
         "\n".join([",".join(rows[0]), *(",".join(row.values()) for row in rows)]) + "\n",
         encoding="utf-8",
     )
-    results = analyze_file(Wanted(path), quiet)
+    results = analyze_file(Wanted(path), quiet).results
     made = tables.all_tables(results)["endpoints"]
     at = [column.key for column in made.columns].index("df")
     shown = {row[0].text: row[at].text for row in made.body()}
@@ -216,7 +229,7 @@ def test_a_study_of_modalities_has_the_same_report(tmp_path: Path) -> None:
     ]
     path = tmp_path / "ratings.csv"
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    results = analyze_file(Wanted(path), quiet)
+    results = analyze_file(Wanted(path), quiet).results
     assert results["primary"]["question"] == "any difference"
     schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     found = jsonschema_rs.Draft202012Validator(schema).iter_errors(results)
@@ -300,7 +313,7 @@ def test_html_is_one_accessible_file(out: Path, drawn: list[figures.Drawn]) -> N
 def test_text_of_a_table_cannot_become_markup(small: Path) -> None:
     path = small.parent / "hostile.csv"
     path.write_text(small.read_text().replace("R01", '<b>"#$*_`'), encoding="utf-8")
-    results = analyze_file(Wanted(path, title="<script>alert(1)</script> #eval"), quiet)
+    results = analyze_file(Wanted(path, title="<script>alert(1)</script> #eval"), quiet).results
     html = report.render(results, [], "html").decode()
     assert "<script" not in html
     assert "<b>&quot;" not in html
@@ -338,3 +351,24 @@ def test_pdf_opens_and_is_tagged(out: Path, drawn: list[figures.Drawn]) -> None:
     assert found["/TH"] > 100
     assert found["/H1"] >= 5
     assert {figure.alt for figure in drawn} <= alternatives
+
+
+@pytest.mark.django_db
+def test_the_report_of_a_trial_names_protocol_times_and_flow(unblinded: Trial) -> None:
+    results = services.analyze_trial(unblinded)
+    schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    found = jsonschema_rs.Draft202012Validator(schema).iter_errors(results)
+    assert [str(error) for error in found] == []
+    document = assemble(results, [])
+    header = {label: to_text(content) for label, content in document.header.rows}
+    assert document.title == "Fidelity of synthetic tumors"
+    assert header["Trial"] == "demo"
+    assert unblinded.active_protocol.sha256 in header["Protocol"]
+    assert header["Closed"] == "11 April 2026, 08:00 UTC"
+    assert header["Unblinded"] == "12 April 2026, 08:00 UTC"
+    assert header["Seed"].startswith("7; 2000 replicates")
+    assert results["flow"]["assigned"] == results["flow"]["answered"] > 0
+    text = report.render(results, [], "html").decode()
+    assert "without knowing which was which" in text
+    assert "Secretname" not in text
+    assert "HOSPITAL" not in text

@@ -31,9 +31,11 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
         together.setdefault((criterion, dprime), []).append(name)
     for (criterion, dprime), names in together.items():
         axes.plot(criterion, dprime, "o", color=theme.main, ms=5.5)
+        crowded = any(0 < c - criterion < 0.12 and abs(d - dprime) < 0.05 for c, d in together)
         axes.annotate(
-            ", ".join(names), (criterion, dprime), xytext=(5, 3), textcoords="offset points",
-            fontsize=7.5, color=theme.muted,
+            ", ".join(names), (criterion, dprime), xytext=(-5 if crowded else 5, 3),
+            textcoords="offset points", fontsize=7.5, color=theme.muted,
+            ha="right" if crowded else "left",
         )  # fmt: skip
     reach = max(0.6, *(abs(p[1]) for p in points)) * 1.2
     axes.set_xlim(-reach, reach)

@@ -91,7 +91,8 @@ def _header(results: Results) -> Facts:
         ("Analysis set", fill("first readings only: {data.n_readings|n} of {data.n_possible|n} "
                               f"possible; unit of resampling: the {data['unit']}", results)),
         ("Exclusions", fill(_exclusions(results), results)),
-        ("Seed", fill("{plan.seed|text}, {plan.replicates|n} replicates", results)),
+        ("Seed", fill("{plan.seed|text}; {plan.replicates|n} replicates of each resampling",
+                      results)),
     ]  # fmt: skip
     rows += [("Note" if i == 0 else "", plain(note)) for i, note in enumerate(results["notes"])]
     return Facts(tuple(rows))
@@ -121,7 +122,7 @@ def _validation(results: Results) -> str:
         return "no record of a check against reference software for this engine"
     return (
         f"{record['passed']} reference checks of {len(record['sets'])} data sets passed, "
-        f"{record['failed']} failed, {record['skipped']} not applicable (check_statistics)"
+        f"{record['failed']} failed, {record['skipped']} skipped (check_statistics)"
     )
 
 

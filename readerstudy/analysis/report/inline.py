@@ -15,6 +15,7 @@ from typing import Any
 from readerstudy.analysis import tables
 
 Results = dict[str, Any]
+NARROW = "\N{NARROW NO-BREAK SPACE}"
 _FIELD = re.compile(r"\{(@?)([^{}|]+)(?:\|(\w+))?\}")
 
 
@@ -42,17 +43,21 @@ def _plain(value: Any) -> str:
 
 
 def _whole(value: Any) -> str:
-    return "not known" if value is None else f"{value:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    """Thousands apart from five digits up, as journals do."""
+    if value is None:
+        return "not known"
+    return f"{value}" if value < 10_000 else f"{value:,}".replace(",", NARROW)
 
 
 def _percent(value: Any) -> str:
-    return "not estimable" if value is None else f"{100 * value:.1f}\N{NARROW NO-BREAK SPACE}%"
+    return "not estimable" if value is None else f"{100 * value:.1f}{NARROW}%"
 
 
 def _p(value: Any) -> str:
     if value is None:
         return "p not estimable"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    text = "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _or_words(show: Callable[[Any], str]) -> Callable[[Any], str]:

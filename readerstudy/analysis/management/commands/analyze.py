@@ -51,7 +51,7 @@ class Command(BaseCommand):
         parser.add_argument("--title", help="title of the report (the name of the file)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from readerstudy.analysis import outputs
+        from readerstudy.analysis import outputs, rformats
         from readerstudy.analysis.tablefile import Wanted, analyze_file
 
         out: Path = options["out"]
@@ -61,9 +61,11 @@ class Command(BaseCommand):
             options["file"], options["schema"], options["positive"], options["margin"],
             options["plan"], options["title"],
         )  # fmt: skip
-        results = analyze_file(wanted, lines.half(0))
+        done = analyze_file(wanted, lines.half(0))
+        results = done.results
+        again = rformats.exports(done.conditions, options["title"] or options["file"].name)
         with atomic_dir(out) as folder:
-            files = outputs.write(folder, results, lines.half(1))
+            files = outputs.write(folder, results, lines.half(1), extra=again)
         self.stdout.write(results["primary"]["sentence"])
         self.stdout.write(f"{len(files)} files in {out}; read {out / 'report.pdf'} first.")
 
