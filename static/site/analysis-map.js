@@ -54,8 +54,8 @@ function draw() {
     paint.fillRect(LABELS + k * cell.width, isSynthetic(k) ? 0 : 4, cell.width - gap, isSynthetic(k) ? 7 : 3);
   }
   paint.textBaseline = "middle";
-  paint.font = `${Math.min(12, cell.height + 1)}px ${styles.fontFamily}`;
-  const every = Math.ceil(11 / cell.height);
+  const every = Math.ceil(11 / cell.height); // name as many readers as can be read
+  paint.font = `${Math.min(12, cell.height * every)}px ${styles.fontFamily}`;
   for (let r = 0; r < rows; r++) {
     const top = STRIP + r * cell.height;
     paint.fillStyle = color("--muted");
