@@ -80,6 +80,22 @@ def test_intervals_come_from_readers_and_cases_and_repeat_with_the_seed() -> Non
         calibration.calibration(f)
 
 
+def test_readers_who_differ_make_the_interval_wide_although_cases_do_not() -> None:
+    truth = np.arange(20) % 2 == 0
+    sure = np.where(truth, 90.0, 10.0)
+    rows = pd.DataFrame(
+        {
+            "reader_id": np.repeat(["sure", "unsure"], 20),
+            "case_id": np.tile([f"C{k}" for k in range(20)], 2),
+            "truth": np.tile(np.where(truth, "synthetic", "real"), 2),
+            "p_synthetic_pct": np.concatenate([sure, np.full(20, 50.0)]),
+        }
+    )
+    got = calibration.calibration(rows, replicates=200, rng=np.random.default_rng(0))
+    assert got.brier == pytest.approx(0.13)
+    assert got.ci95["brier"] == pytest.approx((0.01, 0.25))
+
+
 def test_without_probabilities_or_with_one_class_there_is_a_reason() -> None:
     f = frame(study())
     got = calibration.calibration(f.drop(columns="p_synthetic_pct"))

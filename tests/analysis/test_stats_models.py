@@ -221,6 +221,20 @@ def test_two_groups_have_the_squared_t_of_their_difference() -> None:
     assert got.i2 == pytest.approx(max(0.0, (gap - 1) / gap))
 
 
+def test_groups_have_their_own_cases_and_share_the_readers() -> None:
+    rng = np.random.default_rng(12)
+    truth = np.arange(60) % 2 == 0
+    latent = truth * 1.0 + 1.5 * rng.normal(size=60) + 0.5 * rng.normal(size=(5, 60))
+    r = readings(latent - 0.5, truth)  # deceptive cases deceive everybody
+    half = np.arange(60) < 30
+    one, two = or_single(r.of_cases(half)), or_single(r.of_cases(~half))
+    gap = metrics.values(r.of_cases(half), "auc") - metrics.values(r.of_cases(~half), "auc")
+    pair = heterogeneity(r, np.where(half, "a", "b").tolist()).differences[0].result
+    assert one.cov2 + two.cov2 > gap.var(ddof=1)
+    want = gap.var(ddof=1) / 5 + one.cov2 + two.cov2
+    assert pair.se == pytest.approx(want**0.5, rel=0.02)
+
+
 def test_small_groups_are_named_and_left_out() -> None:
     r = study(cases=40)
     labels = ["rare" if k < 4 else ("", "a", "b")[k % 3] for k in range(40)]
@@ -236,6 +250,9 @@ def test_shrunken_intervals_hold_the_rate_and_vanish_where_cases_do_not_differ()
         assert one.ci95[0] < one.rate < one.ci95[1]
         assert abs(one.rate - 0.52) <= abs(x / 10 - 0.52)
     assert {(s.rate, s.ci95) for s in shrunken([5, 5, 5], [10] * 3)} == {(0.5, None)}
+    # Excess spread 8.333 - 3 over 27: a prior worth 4.0625 readings at 0.4.
+    assert shrunken([3, 7, 5, 1], [10] * 4)[1].rate == pytest.approx((7 + 1.625) / 14.0625)
+    assert [s.rate for s in shrunken([0, 9], [9, 9])] == pytest.approx([0, 1], abs=1e-6)
     rows = by_case(study(readers=8))
     assert all(r.shrunken is not None and (r.shrunken_ci95 or r.shrunken_reason) for r in rows)
 
