@@ -173,10 +173,11 @@ def test_correlated_structures_correlate() -> None:
     upper = np.triu_indices(30, 1)
     assert np.corrcoef(high.score)[upper].mean() == pytest.approx(0.6, abs=0.06)
     assert np.corrcoef(low.score)[upper].mean() == pytest.approx(0.2, abs=0.06)
-    pair = simulate_conditions(RoeMetz.of("HL"), {"a": 0.5, "b": 0.5}, 4, 1000, 1000, rng,
-                               levels=None)  # fmt: skip
-    one, two = pair.each[0].score[0], pair.each[1].score[0]
-    assert np.corrcoef(one, two)[0, 1] == pytest.approx(0.5, abs=0.08)
+    for structure, shared in (("HL", 0.5), ("LL", 0.3)):  # C + RC in common: .3 + .2, .1 + .2
+        pair = simulate_conditions(RoeMetz.of(structure), {"a": 0.5, "b": 0.5}, 4, 1000, 1000, rng,
+                                   levels=None)  # fmt: skip
+        one, two = pair.each[0].score[0], pair.each[1].score[0]
+        assert np.corrcoef(one, two)[0, 1] == pytest.approx(shared, abs=0.08)
 
 
 def test_simulated_power_agrees_with_the_closed_form() -> None:

@@ -5,8 +5,8 @@ The rating of reader j on case k, truth t, in one condition is
     mu t + R_jt + C_kt + (RC)_jkt,   Var C + Var RC = 1,
 
 with independent normal terms (Roe and Metz, Acad Radiol 4:298, 1997). With several conditions
-half of the variance of readers and of cases is common to them and half is each condition's own,
-as in their Table 1; the published structures are named by data correlation and reader variance:
+half of the variance of readers and of cases is common to them and half is each condition's own; of
+Var RC 0.2 is common. The published structures are named by data correlation and reader variance:
 "HL" = high correlation, low variance. The mean over readers of the true AUC is
 Phi(mu / sqrt(2 (1 + Var R))).
 
@@ -35,6 +35,8 @@ Structure = Literal["HL", "LH", "HH", "LL"]
 STRUCTURES: tuple[Structure, ...] = ("HL", "LH", "HH", "LL")
 #: Variance of readers of one truth state and condition: low always, high by the AUC of Table 1.
 _LOW, _HIGH = 0.0055, ((0.702, 0.011), (0.855, 0.030), (0.962, 0.056))
+#: Variance of RC that several conditions have in common.
+_COMMON_NOISE = 0.2
 
 
 @dataclass(frozen=True)
@@ -184,17 +186,21 @@ def simulate_conditions(
         raise ValueError("the share of missing readings lies between 0 and 1")
     many, n = len(aucs), n_positive + n_negative
     truth = np.arange(n) < n_positive
-    common = 0.5 if many > 1 else 1.0
+    alone = many == 1
 
-    def split(size: tuple[int, ...], variance: float) -> FloatArray:
-        """(I, *size) normal values, a share of whose variance all conditions have in common."""
-        shared = rng.normal(size=size) * sqrt(variance * common)
-        own = rng.normal(size=(many, *size)) * sqrt(variance * (1 - common))
+    def split(size: tuple[int, ...], variance: float, share: float) -> FloatArray:
+        """(I, *size) normal values; all conditions have ``share`` of the variance in common."""
+        share = 1.0 if alone else share
+        shared = rng.normal(size=size) * sqrt(variance * share)
+        own = rng.normal(size=(many, *size)) * sqrt(variance * (1 - share))
         return shared + own
 
-    reader = split((n_readers, 2), model.var_reader)[:, :, truth.astype(int)]
-    case = split((n,), model.var_case)[:, None, :]
-    latent = reader + case + split((n_readers, n), 1 - model.var_case)
+    noise = 1 - model.var_case
+    common = min(0.5, _COMMON_NOISE / noise) if noise > 0 else 0.5
+
+    reader = split((n_readers, 2), model.var_reader, 0.5)[:, :, truth.astype(int)]
+    case = split((n,), model.var_case, 0.5)[:, None, :]
+    latent = reader + case + split((n_readers, n), noise, common)
     gone = rng.random((many, n_readers, n)) < missing
     readers = tuple(f"R{j + 1:02d}" for j in range(n_readers))
     cases = tuple(f"C{k + 1:04d}" for k in range(n))
