@@ -150,7 +150,9 @@ def _corners(draw: Any, x: int, y: int, diameter_mm: float, field_mm: float) -> 
 
 def _scale(draw: Any, x: int, y: int, field_mm: float, font: Any) -> None:
     length = round(20.0 * PANEL / field_mm)
-    draw.line([(x + 10, y - 12), (x + 10 + length, y - 12)], fill=_INK, width=2)
+    # with a dark edge, as the words have
+    draw.rectangle([x + 8, y - 15, x + 12 + length, y - 10], fill=_PAPER)
+    draw.rectangle([x + 10, y - 13, x + 10 + length, y - 12], fill=_INK)
     _label(draw, (x + 16 + length, y - 12), "20 mm", font, fill=_INK, anchor="lm")
 
 
