@@ -22,6 +22,7 @@ from readerstudy.analysis.report import checklists, published
 from readerstudy.analysis.report.assemble import assemble
 from readerstudy.analysis.report.document import Absent, FigureBlock, TableBlock
 from readerstudy.analysis.report.inline import FORMATS, lookup, to_text
+from readerstudy.analysis.report.tree import plain
 from readerstudy.analysis.stats import ENGINE_VERSION, metrics
 from readerstudy.analysis.stats.files import read_source
 from readerstudy.analysis.stats.ratings import check_ratings, to_conditions
@@ -153,6 +154,9 @@ def test_X9_every_number_in_the_text_is_the_one_in_the_results(
         value = lookup(results, number.path)
         assert value == number.value
         assert number.text in {show(value) for show in FORMATS.values() if _shows(show, value)}
+    listed = plain(document)["numbers"]
+    assert [row["index"] for row in listed] == list(range(1, len(numbers) + 1))
+    assert all(json.loads(row["value"]) == lookup(results, row["path"]) for row in listed)
 
 
 def _shows(show: Any, value: Any) -> bool:
