@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -78,7 +79,7 @@ def asked(ct, ball, out, *, diameter="8-12", seed=7):
     )
 
 
-def test_each_variant_has_all_its_files_and_the_manifest_says_k_of_n(made):
+def test_each_variant_has_all_its_files_and_the_manifest_says_k_of_n(made, ball):
     out, said = made
     names = {path.name for path in out.iterdir()}
     suffixes = ("ct.nii.gz", "ct.json", "mask.nii.gz", "seg.dcm", "dicom", "preview.png")
@@ -88,7 +89,11 @@ def test_each_variant_has_all_its_files_and_the_manifest_says_k_of_n(made):
     assert manifest["generator"]["name"] == "textural"
     assert manifest["checkpoint_sha256"] is None
     assert len(manifest["input"]["content_sha256"]) == 64
-    assert {"numpy", "scipy", "pydicom", "highdicom"} <= set(manifest["packages"])
+    mask = (voxels(ball / "liver.nii.gz") == 1).tobytes()
+    assert manifest["input"]["organ_mask_sha256"] == hashlib.sha256(mask).hexdigest()
+    assert manifest["input"]["tumor_mask_sha256"] is None
+    assert manifest["parameters"]["keep_source_uids"] is False
+    assert {"python", "numpy", "scipy", "pydicom", "highdicom"} <= set(manifest["packages"])
     for variant in manifest["variants"]:
         assert set(variant["files"]) == {n for n in names if n.startswith(f"0{variant['variant']}")}
         for lesion in variant["lesions"]:
@@ -374,8 +379,6 @@ def weights(tmp_path_factory):
 
 
 def test_a_learned_generator_is_named_with_the_hash_of_its_weights(ball, weights, tmp_path):
-    import hashlib
-
     file = weights / "generator.safetensors"
     more = ("--generator", "freetumor", "--checkpoint", file)
     synthesize(*asked(ball / "series", ball, tmp_path / "out"), *more)

@@ -6,7 +6,9 @@ and versions give the same bytes in every file.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import platform
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -96,6 +98,11 @@ def deliver(
                 reason = why_not(variants)
                 raise CasesError(reason.reason if reason else "No lesion could be made.")
             manifest = _manifest(host, digest, wish, generator, judge, done)
+            manifest["input"] |= {
+                "organ_mask_sha256": _mask_sha256(organ),
+                "tumor_mask_sha256": None if tumor is None else _mask_sha256(tumor),
+            }
+            manifest["parameters"]["keep_source_uids"] = name_sources
             manifest["priors"] = {wish.organ: appearance.as_json()}
             _write_json(folder / MANIFEST, manifest)
     except SynthesisError as error:
@@ -297,12 +304,17 @@ def _manifest(
     }
 
 
+def _mask_sha256(mask: Mask) -> str:
+    """SHA-256 of a mask on the grid of the CT: one byte for each voxel, (z, y, x)."""
+    return hashlib.sha256(np.ascontiguousarray(mask, dtype=np.uint8).data).hexdigest()
+
+
 def packages() -> dict[str, str]:
     """Versions that the bytes may depend on; the network's only when a network is loaded."""
     import sys
 
     names = [*_PACKAGES, *(name for name in _NETWORK_PACKAGES if name in sys.modules)]
-    found = {}
+    found = {"python": platform.python_version()}
     for name in names:
         try:
             found[name] = version(name)
