@@ -33,7 +33,7 @@ def test_three_files_become_a_candidate(page, live_server, run_jobs, tmp_path): 
     page.wait_for_timeout(500)
     album.take(page, "import-candidate")
     page.goto(live_server.url + reverse("cases:run", args=[row.run_id]))
-    page.wait_for_selector("text=our checks did not judge it")
+    page.wait_for_selector("text=our gate did not judge it")
     album.take(page, "import-run")
     page.goto(live_server.url + reverse("cases:index"))
     album.take(page, "import-index")

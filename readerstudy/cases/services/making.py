@@ -163,13 +163,17 @@ def _make(
     origin = _origin(run, item, tools.priors[item.organ])
     rejected = [_candidate(run, item, seed, verdict, origin) for verdict in outcome.rejected]
     if isinstance(outcome.verdict, Accepted):
+        drawn = {verdict.attempt for verdict in outcome.rejected}
+        # An attempt that changed no voxel leaves nothing to keep but its number.
+        if blank := [k for k in range(1, outcome.verdict.attempts) if k not in drawn]:
+            origin["unchanged_attempts"] = blank
         return [_candidate(run, item, seed, outcome.verdict, origin)], rejected, None
     note = {
         "lesion": item.index,
         "volume": item.volume.name,
         "organ": item.organ,
         "reason": outcome.verdict.reason,
-        "code": NONE_PASSED if outcome.rejected else NO_ROOM,
+        "code": NONE_PASSED if outcome.verdict.attempts else NO_ROOM,
     }
     return [], rejected, note
 
