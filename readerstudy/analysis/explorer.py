@@ -219,7 +219,7 @@ def review_config(
         "name": f"Case {case}",
         "place": f"{at + 1} of {len(names)} in the list" if at is not None else "",
         "truth": case.truth.arm.capitalize(),
-        "synthetic": case.truth.arm == "synthetic",
+        "made": case.truth.arm == "synthetic",
         "facts": _facts(case, row),
         "summary": _summary(row),
         "ratings": [

@@ -18,7 +18,7 @@ export class ReviewPanel {
       h("div", { class: "rv-review-body" },
         h("section", { "aria-labelledby": "rv-truth" },
           h("p", { class: "rv-dim rv-eyebrow" }, "The truth"),
-          h("h1", { id: "rv-truth", class: review.synthetic ? "rv-truth rv-synthetic" : "rv-truth" }, review.truth),
+          h("h1", { id: "rv-truth", class: review.made ? "rv-truth rv-made" : "rv-truth" }, review.truth),
           h("dl", { class: "rv-facts" }, ...review.facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
           review.outline ? null : h("p", { class: "rv-dim" }, "No outline: the lesion is no longer in the library.")),
         h("section", { "aria-labelledby": "rv-answers" },

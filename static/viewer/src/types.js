@@ -91,7 +91,7 @@
  * @property {PackedOutline|null} outline
  * @property {string} name
  * @property {string} truth         as a heading: "Synthetic", "Real"
- * @property {boolean} synthetic
+ * @property {boolean} made          is it a synthetic one?
  * @property {string} summary       how the readers took it, in a sentence
  * @property {[string, string][]} facts
  * @property {Given[]} ratings
