@@ -151,6 +151,29 @@ def test_the_matrix_holds_the_kappa_of_each_pair_with_gaps(kind: str) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("kind", ["none", "linear"])
+def test_the_interval_of_the_mean_kappa_equals_deleting_each_case(kind: str) -> None:
+    score = agreement.ratings_of(study(readers=4, cases=25, missing=0.2), "score")
+    levels = [-3, -2, -1, 1, 2, 3]
+
+    def mean(x: np.ndarray) -> float:
+        return agreement.pairwise_matrix(x, list("abcd"), kind, levels, interval=False).mean  # type: ignore[arg-type]
+
+    shared = (~np.isnan(score)).sum(axis=1) >= 2
+    left = np.array([mean(np.delete(score, i, axis=0)) for i in np.flatnonzero(shared)])
+    m = len(left)
+    got = agreement.pairwise_matrix(score, list("abcd"), kind, levels)  # type: ignore[arg-type]
+    assert got.se == pytest.approx(((m - 1) / m * ((left - left.mean()) ** 2).sum()) ** 0.5)
+    half = stats.t.ppf(0.975, m - 1) * got.se
+    assert got.ci95 == pytest.approx((got.mean - half, got.mean + half))
+
+
+def test_ratings_of_nobody_leave_every_pair_undefined() -> None:
+    got = agreement.pairwise_matrix(np.full((3, 2), NAN), ["a", "b"])
+    assert (got.n_pairs, got.mean, got.kappa[0][1]) == (0, None, None)
+    assert got.pairs[0].reason == "no case was rated by both"
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_alpha_equals_krippendorffs_sums_over_pairs(level: str) -> None:
     rng = np.random.default_rng(11)

@@ -19,13 +19,11 @@ from readerstudy.analysis.stats.agreement.kappa import (
     CategoryKappa,
     Cohen,
     Fleiss,
-    Pair,
-    PairwiseMatrix,
     cohen,
     fleiss,
-    pairwise_matrix,
 )
 from readerstudy.analysis.stats.agreement.marginal import Marginal, bowker, stuart_maxwell
+from readerstudy.analysis.stats.agreement.pairwise import Pair, PairwiseMatrix, pairwise_matrix
 
 __all__ = [
     "Agreement",

@@ -21,10 +21,9 @@ from readerstudy.analysis.stats.agreement.icc import Icc, icc
 from readerstudy.analysis.stats.agreement.intra import score_levels
 from readerstudy.analysis.stats.agreement.kappa import (
     Fleiss,
-    PairwiseMatrix,
     fleiss,
-    pairwise_matrix,
 )
+from readerstudy.analysis.stats.agreement.pairwise import PairwiseMatrix, pairwise_matrix
 from readerstudy.analysis.stats.readings import Readings
 
 #: ICC and Gwet's AC2 treat the signed score as a scale; alpha as ranks.

@@ -106,7 +106,7 @@ def _printed(a: agreement.Agreement) -> str | None:
 
 def check_cohen_kappa(data: Dataset, args: dict[str, Any]) -> dict[str, Any]:
     a, b = _two(data, args)
-    weights: tuple[tuple[str, agreement.kappa.KappaWeights], ...] = (
+    weights: tuple[tuple[str, agreement.pairwise.KappaWeights], ...] = (
         ("unweighted", "none"), ("linear", "linear"), ("quadratic", "quadratic"),
     )  # fmt: skip
     out = {}
