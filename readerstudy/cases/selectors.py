@@ -135,6 +135,15 @@ def candidates(filters: Filters) -> QuerySet[Candidate]:
     return rows.order_by("id") if filters.hidden else rows
 
 
+def drawable() -> QuerySet[Candidate]:
+    """Accepted candidates that a trial may draw.
+
+    A lesion accepted as real is left out once its volume has turned out to be synthetic.
+    """
+    made = Q(kind=Kind.REAL) & ~Q(volume__synthetic="")
+    return Candidate.objects.filter(state=State.ACCEPTED).exclude(made)
+
+
 def pending_count(filters: Filters) -> int:
     return candidates(filters).filter(state=State.PENDING).count()
 

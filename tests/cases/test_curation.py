@@ -82,3 +82,11 @@ def test_many_without_a_reason_change_nothing(pending, coordinator):
         .exists()
     )
     assert {Candidate.objects.get(pk=row.pk).state for row in pending} == {"pending"}
+
+
+def test_a_trial_draws_no_real_lesion_of_a_volume_that_turned_out_synthetic(both, sick):
+    from readerstudy.trials.selectors import lesions
+
+    assert sorted(lesion.arm for lesion in lesions()) == ["real", "synthetic"]
+    type(sick).objects.update(synthetic="a person said so")  # hosts too: their made lesions stay
+    assert [lesion.arm for lesion in lesions()] == ["synthetic"]

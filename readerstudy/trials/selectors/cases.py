@@ -13,6 +13,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from readerstudy.cases.models import Candidate
+from readerstudy.cases.selectors import drawable
 from readerstudy.trials.design import strata
 from readerstudy.trials.design.allocation import DesignCase
 from readerstudy.trials.design.protocol import Protocol
@@ -20,7 +21,7 @@ from readerstudy.trials.models import Case, CaseTruth, Selection, Trial
 
 
 def _accepted() -> QuerySet[Candidate]:
-    return Candidate.objects.filter(state=Candidate.State.ACCEPTED).select_related("volume", "run")
+    return drawable().select_related("volume", "run")
 
 
 def lesion_of(candidate: Candidate) -> strata.Lesion:

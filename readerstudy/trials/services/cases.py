@@ -8,6 +8,7 @@ from typing import Any
 from django.db import transaction
 
 from readerstudy.cases.models import Candidate
+from readerstudy.cases.selectors import drawable
 from readerstudy.errors import Conflict, UserError
 from readerstudy.jobs import services as jobs
 from readerstudy.jobs.models import Job
@@ -69,7 +70,7 @@ def _candidate(candidate_id: Any) -> Candidate:
         key = uuid.UUID(str(candidate_id))
     except ValueError:
         raise UserError("There is no such candidate; reload the page.") from None
-    candidate = Candidate.objects.filter(pk=key, state=Candidate.State.ACCEPTED).first()
+    candidate = drawable().filter(pk=key).first()
     if candidate is None:
         raise UserError("This candidate is not accepted (any more); reload the page.")
     return candidate
