@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
+from readerstudy.analysis import validation
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.multi import or_multi
 from readerstudy.analysis.stats.planning import power_two_modalities
@@ -47,6 +48,9 @@ def test_every_check_of_the_shared_references_passes(shared_stats: Path) -> None
               if o.state != "passed"]  # fmt: skip
     assert not others, "\n".join(others)
     assert len(outcomes) >= 99
+    assert validation.summary(outcomes) == validation.stored(), (
+        "reports print another outcome: run manage.py check_statistics ../shared/stats --record"
+    )
 
 
 def test_own_copies_equal_the_shared_files(shared_stats: Path) -> None:
