@@ -59,6 +59,8 @@ def test_naming_the_other_class_positive_mirrors_everything() -> None:
         assert getattr(one, key) == pytest.approx(getattr(two, key))
     assert one.intercept == pytest.approx(-two.intercept)
     assert one.in_the_large == pytest.approx(-two.in_the_large)
+    other = f.replace({"truth": {"synthetic": "malignant", "real": "benign"}})
+    assert calibration.calibration(other, positive="malignant", replicates=0).slope == one.slope
 
 
 def test_bins_are_on_the_whole_percent() -> None:

@@ -24,7 +24,7 @@ from readerstudy.analysis.stats.inference import Inference
 from readerstudy.analysis.stats.proportions import Proportion, rate_ci
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.timing import mean_over_readers
-from readerstudy.analysis.stats.types import FloatArray, Interval
+from readerstudy.analysis.stats.types import SYNTHETIC, FloatArray, Interval
 
 METHOD = "percentile bootstrap over readers and cases"
 #: A stated 0 % or 100 % would make the logarithm infinite: moved to 1 % and 99 % there.
@@ -123,7 +123,8 @@ def calibration(
 
     Args:
         first: first readings: reader_id, case_id, truth, p_synthetic_pct (percent, 0 to 100,
-            of the class "synthetic" whatever ``positive`` is).
+            of the class "synthetic" whatever ``positive`` is; of ``positive`` in a study
+            without that class).
         bins: bins of equal width over the percent, for ``ece`` and the reliability diagram.
         replicates: bootstrap replicates behind ``ci95``; none when 0.
         unit: column of what is resampled besides the reader (case_id or patient_id).
@@ -139,7 +140,7 @@ def calibration(
         reason = "no probabilities were stated" if n == 0 else "needs cases of both classes"
         return Calibration(METHOD, positive, n, without, reason=reason)
     percent = rows["p_synthetic_pct"].to_numpy(dtype=np.float64)
-    if positive != "synthetic":
+    if positive != SYNTHETIC and (rows["truth"] == SYNTHETIC).any():
         percent = 100 - percent
     values, code = np.unique(percent, return_inverse=True)
     slot = 2 * code + truth.astype(np.int64)
