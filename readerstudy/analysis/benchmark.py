@@ -87,10 +87,10 @@ def growth_benchmark(title: str = "How the time grows") -> Section:
             Measure(f"{name} the whole analysis", round(slope, 2), "", "≤ 1.15", slope <= 1.15),
             Measure(f"{name} the jackknife alone", round(alone, 2), ""),
         ]
-        notes.append(_table(f"Seconds with {fixed}", sizes, rows, whole))
+        notes.append(_table(f"Processor seconds with {fixed}", sizes, rows, whole))
     notes.append(
         "Exponent 1: time proportional to the number of readings; 2: to its square. It is taken "
-        "from the last doubling, where fixed costs weigh least, and the best of two runs counts. "
+        "from the last doubling, where fixed costs weigh least; the better of two runs counts. "
         "Steps too short to measure are left out of the tables, not out of the sum."
     )
     return Section(title, measures, notes)
