@@ -80,6 +80,24 @@ def test_a_lesion_that_only_fits_smaller_is_shrunk_within_the_range():
     assert max(sizes) < 26.0
 
 
+def test_one_voxel_of_a_real_tumor_under_the_faintest_edge_forbids_a_place():
+    """The map keeps a ball's distance; lesions are longer than balls."""
+    from synthesis.engine.pipeline import _fits
+
+    prepared = prepare(ball_host())
+    middle = tuple((n - 1) / 2 for n in prepared.scan.hu.shape)
+    field = draw_radius_field(np.random.default_rng(3), 14.0)
+    lesion = rasterize(field, prepared.scan.spacing, middle, edge_mm=1.0)
+    assert _fits(prepared, lesion)
+    for faint, allowed in ((True, False), (False, True)):
+        touched = (lesion.coverage > 0) & (lesion.coverage < 0.02)
+        place = np.argwhere(touched if faint else lesion.coverage == 0)[0] + lesion.box.start
+        tumor = np.zeros(prepared.scan.hu.shape, bool)
+        tumor[tuple(place)] = True
+        scan = dataclasses.replace(prepared.scan, tumor_mask=tumor)
+        assert _fits(dataclasses.replace(prepared, scan=scan), lesion) is allowed
+
+
 def test_no_lesion_lies_across_a_fissure_that_the_organs_mask_covers():
     from synthesis.engine.generators import get_generator
 

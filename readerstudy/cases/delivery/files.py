@@ -288,6 +288,7 @@ def _manifest(
             "count": wish.count,
             "n": wish.variants,
             "mass_effect": wish.mass_effect,
+            "attempts": wish.attempts,
         },
         "input": {
             "format": host.format,

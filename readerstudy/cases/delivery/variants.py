@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 #: Healthy tissue (mm) kept between two lesions of one variant.
 APART_MM = 4.0
-MOST_LESIONS, MOST_VARIANTS = 3, 99
+MOST_LESIONS, MOST_VARIANTS, MOST_ATTEMPTS = 3, 99, 100
+#: Tries for each lesion until one passes.
+ATTEMPTS = 12
 _WEIGHTS = ".safetensors"
 Hu = npt.NDArray[np.int16]
 Mask = npt.NDArray[np.bool_]
@@ -47,6 +49,7 @@ class Wish:
     variants: int
     seed: int
     mass_effect: float
+    attempts: int = ATTEMPTS
 
     def __post_init__(self) -> None:
         low, high = self.diameter_mm
@@ -70,6 +73,11 @@ class Wish:
                 f"--n is the number of variants, 1 to {MOST_VARIANTS}, not {self.variants}.",
             ),
             (not 0 <= self.seed < 2**62, "The seed must be a whole number from 0 to 2^62."),
+            (
+                not 1 <= self.attempts <= MOST_ATTEMPTS,
+                f"--attempts is the number of tries for each lesion, 1 to {MOST_ATTEMPTS}, not "
+                f"{self.attempts}.",
+            ),
             (not 0 <= self.mass_effect <= 1, "The mass effect goes from 0 (none) to 1 (strong)."),
         )
         for wrong, text in faults:
@@ -251,7 +259,7 @@ def _variant(
     from synthesis.engine.pipeline import synthesize
     from synthesis.engine.records import Accepted, LesionSpec
 
-    spec = LesionSpec(wish.diameter_mm, wish.mass_effect)
+    spec = LesionSpec(wish.diameter_mm, wish.mass_effect, wish.attempts)
     hu: Any = prepared.scan.hu
     mask, touched = np.zeros(hu.shape, np.bool_), np.zeros(hu.shape, np.bool_)
     made: list[Made] = []

@@ -65,6 +65,7 @@ class Command(BaseCommand):
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
         add("--mass-effect", type=float, default=0.5, help="0 to 1")
+        add("--attempts", type=int, default=12, help="tries for each lesion until one passes (12)")
         add("--seed", type=int, help="drawn and printed when left out")
         add("--out", required=True, metavar="DIR", help="a new folder")
         add(
@@ -96,6 +97,7 @@ class Command(BaseCommand):
             variants=options["variants"],
             seed=secrets.randbelow(10**9) if drawn else options["seed"],
             mass_effect=options["mass_effect"],
+            attempts=options["attempts"],
         )
         check_folder(out)
         precision = options["precision"]
