@@ -30,6 +30,9 @@ NOISE_SPLIT_MM = 1.6
 #: where that leaves enough voxels for a standard deviation to mean something.
 _CLEAR_OF_EDGE_MM = 3.5
 _ENOUGH_VOXELS = 80
+#: Width (mm) of a soft edge, whose tail falls by a factor e over it, and the share of the noise
+#: below which nobody sees it.
+_EDGE_MM, _DROWNED = 0.9, 0.3
 _NEIGHBORS_CLEAR_MM = 2.0
 _ABOVE_AND_BELOW = np.ones((3, 1, 1), bool)
 
@@ -86,6 +89,17 @@ def region_noise_sd(hu: Field, region: MaskArray, spacing_zyx: Spacing) -> float
     return sd
 
 
+def _clear_of_edge_mm(contrast: float, noise: float) -> float:
+    """How deep (mm) the tail of a soft edge is drowned in the noise, at most twice the least.
+
+    A nodule of 850 HU in quiet lung still shows its edge where a liver lesion of 40 HU does not.
+    """
+    if not np.isfinite(contrast) or contrast == 0.0 or noise <= 0.0:
+        return _CLEAR_OF_EDGE_MM
+    tail = _EDGE_MM * float(np.log(abs(contrast) / (_DROWNED * noise)))
+    return min(max(tail, _CLEAR_OF_EDGE_MM), 2.0 * _CLEAR_OF_EDGE_MM)
+
+
 def measure_lesion(
     hu: Hu | Field,
     mask: MaskArray,
@@ -128,13 +142,14 @@ def measure_lesion(
     if other_tumors is not None:
         ring &= ~np.asarray(other_tumors[box.slices], bool)
     core = lesion & (depth >= min(0.5 * float(depth.max()), 2.5))
-    # Where the surface slants through thick slices, the slices above and below know it first.
-    within = ndimage.binary_erosion(depth >= _NEIGHBORS_CLEAR_MM, _ABOVE_AND_BELOW)
-    heart = within & (depth >= _CLEAR_OF_EDGE_MM)
-    enough = int(heart.sum()) >= _ENOUGH_VOXELS
-    inside_sd = region_noise_sd(crop, heart, step) if enough else float("nan")
     ring_sd = region_noise_sd(crop, ring, step)
     ring_hu = float(np.median(crop[ring])) if ring.any() else float("nan")
+    contrast = float(crop[core].mean()) - ring_hu
+    # Where the surface slants through thick slices, the slices above and below know it first.
+    within = ndimage.binary_erosion(depth >= _NEIGHBORS_CLEAR_MM, _ABOVE_AND_BELOW)
+    heart = within & (depth >= _clear_of_edge_mm(contrast, ring_sd))
+    enough = int(heart.sum()) >= _ENOUGH_VOXELS
+    inside_sd = region_noise_sd(crop, heart, step) if enough else float("nan")
     volume = float(lesion.sum()) * voxel_ml(spacing)
     indices = np.argwhere(lesion)
     center = indices.mean(axis=0) + np.asarray(box.start)
@@ -145,7 +160,7 @@ def measure_lesion(
         mean_hu=float(crop[lesion].mean()),
         core_hu=float(crop[core].mean()),
         ring_hu=ring_hu,
-        contrast_hu=float(crop[core].mean()) - ring_hu,
+        contrast_hu=contrast,
         noise_hu=ring_sd,
         noise_ratio=inside_sd / ring_sd if ring_sd > 0 else float("nan"),
         center=(float(center[2]), float(center[1]), float(center[0])),

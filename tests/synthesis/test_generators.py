@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +14,7 @@ from synthesis.engine.generators import generator_names, get_generator
 from synthesis.engine.measure import measure_lesion
 from synthesis.engine.pipeline import prepare, synthesize
 from synthesis.engine.records import Accepted, LesionSpec, NoPlacement
+from synthesis.engine.textures import split_host
 
 from . import weights
 from .hosts import GRIDS, ball_host
@@ -131,31 +134,51 @@ def test_an_unknown_generator_names_the_known_ones():
         get_generator("dall-e")
 
 
+ORGANS = [("liver", 110.0), ("kidney", 185.0), ("pancreas", 95.0), ("lung", -860.0)]
+
+
 class TestTextural:
     """The procedural generator's own promises."""
 
-    @pytest.mark.parametrize(
-        ("organ", "organ_hu", "sign"),
-        [("liver", 110.0, -1), ("kidney", 185.0, -1), ("pancreas", 95.0, -1), ("lung", -860.0, 1)],
-    )
-    def test_contrast_has_the_organs_sign(self, organ, organ_hu, sign):
+    @pytest.mark.parametrize(("organ", "organ_hu"), ORGANS)
+    def test_contrast_has_the_organs_sign(self, organ, organ_hu):
+        sign = 1 if organ == "lung" else -1
         prepared = prepare(ball_host(organ=organ, organ_hu=organ_hu))
         outcome = synthesize(prepared, LesionSpec((12.0, 20.0)), get_generator("textural"), 5)
         assert np.sign(outcome.verdict.scores["contrast_hu"]) == sign
         assert np.sign(outcome.verdict.scores["mean_change_hu"]) == sign
 
-    @pytest.mark.parametrize(("organ", "organ_hu"), [("liver", 110.0), ("lung", -860.0)])
-    @pytest.mark.parametrize("noise_hu", [6.0, 14.0, 30.0])
-    def test_noise_inside_matches_noise_around(self, organ, organ_hu, noise_hu):
-        prepared = prepare(ball_host(organ=organ, organ_hu=organ_hu, noise_hu=noise_hu))
+    @pytest.mark.parametrize("spacing", GRIDS.values(), ids=GRIDS)
+    @pytest.mark.parametrize(("organ", "organ_hu"), ORGANS)
+    @pytest.mark.parametrize("noise_hu", [6.0, 25.0])
+    def test_noise_inside_stays_within_0_8_to_1_25_of_that_around(
+        self, organ, organ_hu, noise_hu, spacing
+    ):
+        """Of first tries, not of those that a gate let through; large, for a steady measure."""
+        prepared = prepare(ball_host(spacing, organ=organ, organ_hu=organ_hu, noise_hu=noise_hu))
         ratios = []
-        for seed in range(4):
-            outcome = synthesize(
-                prepared, LesionSpec((18.0, 22.0)), get_generator("textural"), seed
-            )
-            verdicts = (*outcome.rejected, outcome.verdict)
-            ratios += [verdict.scores["noise_ratio"] for verdict in verdicts]
-        assert 0.85 < np.median(ratios) < 1.18
+        for seed in range(2):
+            spec = LesionSpec((25.0, 30.0), max_attempts=1)
+            outcome = synthesize(prepared, spec, get_generator("textural"), seed)
+            verdict = outcome.rejected[0] if outcome.rejected else outcome.verdict
+            if "noise_ratio" in getattr(verdict, "scores", {}):
+                ratios.append(verdict.scores["noise_ratio"])
+        assert len(ratios) >= 1, ratios
+        assert all(0.8 <= ratio <= 1.25 for ratio in ratios), ratios
+
+    def test_the_texture_is_scaled_to_the_noise_around_where_the_split_is_off(self, monkeypatch):
+        from synthesis.engine.generators import textural
+
+        def louder(*arguments):
+            split = split_host(*arguments)
+            return replace(split, noise=1.7 * split.noise)
+
+        monkeypatch.setattr(textural, "split_host", louder)
+        prepared = prepare(ball_host())
+        spec = LesionSpec((25.0, 30.0), max_attempts=1)
+        verdict = synthesize(prepared, spec, textural.TexturalGenerator(), 1).verdict
+        assert isinstance(verdict, Accepted)
+        assert 0.8 <= verdict.scores["noise_ratio"] <= 1.25
 
     def test_mass_effect_moves_tissue_around_the_lesion(self, liver):
         textural = get_generator("textural")
