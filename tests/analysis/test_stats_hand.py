@@ -43,6 +43,10 @@ def test_X8_repeats_change_nothing_but_their_count() -> None:
     plain, more = analyze(rows), analyze(pd.concat([rows, again]))
     assert more["data"].pop("n_repeats") == 30
     assert plain["data"].pop("n_repeats") == 0
+    assert [r.pop("n_repeats") for r in more["data"]["by_reader"]] == [30, 0, 0, 0, 0, 0]
+    assert [r.pop("n_repeats") for r in plain["data"]["by_reader"]] == [0] * 6
+    assert more.pop("intra_reader")["per_reader"]
+    assert plain.pop("intra_reader") is None
     assert more == plain
 
 

@@ -134,6 +134,8 @@ def check(table: pd.DataFrame, plan: Plan | None = None) -> Judgments:
     if "experience_years" in clean:
         _check_constant(clean, "reader_id", "experience_years", "reader")
     _check_arms(clean, plan)
+    # One order whatever the file's: sums then round alike and results are equal to the last digit.
+    clean = clean.sort_values(["reader_id", "case_id", "repeat"], ignore_index=True)
     return Judgments(clean, plan.positive, plan.negative, _notes(clean))
 
 
