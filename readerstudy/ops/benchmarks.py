@@ -97,9 +97,16 @@ def as_markdown(suite: str, where: dict[str, Any], sections: list[Section]) -> s
         ]
         for one in section.measures:
             verdict = {True: "met", False: "**not met**", None: ""}[one.met]
-            rows.append(f"| {one.name} | {one.value:,.4g} {one.unit} | {one.target} | {verdict} |")
+            rows.append(
+                f"| {one.name} | {_number(one.value)} {one.unit} | {one.target} | {verdict} |"
+            )
         rows += [""] + [f"{note}" for note in section.notes] if section.notes else []
     return "\n".join(rows) + "\n"
+
+
+def _number(value: float) -> str:
+    """Four digits, and never a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def as_json(suite: str, where: dict[str, Any], sections: list[Section]) -> str:

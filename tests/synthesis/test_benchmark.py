@@ -115,6 +115,7 @@ def test_the_suite_is_written_as_table_and_json_with_the_machine():
     assert "2 of 140 windows were timed" in text
     assert "3 of 3 lesions found no place or passed in none" in text
     assert where["processor"] in text
+    assert "| c / a, wall | 21,000 times |" in text
     assert json.loads(as_json("synthesis", where, [section]))["machine"]["packages"]["torch"]
     assert {where.partition(":")[0] for _, where in SUITES["synthesis"]} == {
         "readerstudy.cases.synthesis_benchmark"
