@@ -62,7 +62,7 @@ def deliver(
     out: Path,
     *,
     appearance: Appearance | None = None,
-    name_sources: bool = False,
+    name_sources: bool,
     tell: Tell = lambda line: None,
 ) -> dict[str, Any]:
     """Make the variants and write the folder ``out``; returns the manifest.
