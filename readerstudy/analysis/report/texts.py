@@ -158,28 +158,40 @@ def results_text(results: Results) -> Iterator[str]:
         "; {data.n_missing|n} of {data.n_possible|n} possible readings are missing"
         if data["n_missing"] else ", without gaps"
     )  # fmt: skip
-    yield (
-        "{data.n_readers|n} readers read {data.n_cases|n} cases in {data.n_readings|n} first "
-        f"readings{gaps} ({{@T3}}). The mean {results['endpoints'][key]['label']} was "
-        f"{{{path}.estimate|share}} (95 % interval {{{path}.ci95|range}}; df {{{path}.df|df}}; "
-        f"{{{path}.p|p}} against guessing; 90 % interval {{{path}.ci90|range}}; equivalence "
-        f"within ±{{primary.margin|g}}: {{{path}.tost.0.p|p}}; {{@T4}}, {{@F5}})."
+    readers = "{data.n_readers|n} reader" + ("" if data["n_readers"] == 1 else "s")
+    text = (
+        f"{readers} read {{data.n_cases|n}} cases in {{data.n_readings|n}} first readings{gaps} "
+        f"({{@T3}}). The mean {results['endpoints'][key]['label']} was {{{path}.estimate|share}} "
     )
+    if results["endpoints"][key]["rrrc"]["ci95"] is None:
+        text += f"({{@T4}}); its uncertainty cannot be computed: {{{path}.reason|text}}."
+    else:
+        text += (
+            f"(95 % interval {{{path}.ci95|range}}; df {{{path}.df|df}}; {{{path}.p|p}} against "
+            f"guessing; 90 % interval {{{path}.ci90|range}}; equivalence within "
+            f"±{{primary.margin|g}}: {{{path}.tost.0.p|p}}; {{@T4}}, {{@F5}})."
+        )
+    yield text
     positive, negative = results["positive"], results["negative"]
     yield (
-        f"Mean sensitivity for {positive} was {{endpoints.sensitivity.rrrc.estimate|percent}} "
-        "({endpoints.sensitivity.rrrc.ci95|percents}), specificity "
-        "{endpoints.specificity.rrrc.estimate|percent} "
-        "({endpoints.specificity.rrrc.ci95|percents}) and accuracy "
-        "{endpoints.accuracy.rrrc.estimate|percent} "
-        "({endpoints.accuracy.rrrc.ci95|percents}). Synthetic tumors were called real in "
-        "{endpoints.fool_rate.rrrc.estimate|percent} of readings "
-        "({endpoints.fool_rate.rrrc.ci95|percents}). The ability d′ was "
-        "{endpoints.dprime.rrrc.estimate|two} ({endpoints.dprime.rrrc.ci95|open}) and the leaning "
-        "c {endpoints.criterion.rrrc.estimate|two} ({endpoints.criterion.rrrc.ci95|open}; above 0 "
-        f"readers lean towards “{negative}”)."
+        f"Mean sensitivity for {positive} was {_with_interval(results, 'sensitivity', 'percent')}, "
+        f"specificity {_with_interval(results, 'specificity', 'percent')} and accuracy "
+        f"{_with_interval(results, 'accuracy', 'percent')}. Synthetic tumors were called real in "
+        f"{_with_interval(results, 'fool_rate', 'percent')} of readings. The ability d′ was "
+        f"{_with_interval(results, 'dprime', 'two')} and the leaning c "
+        f"{_with_interval(results, 'criterion', 'two')}; above 0 readers lean towards "
+        f"“{negative}”."
     )
     yield from _beside(results)
+
+
+def _with_interval(results: Results, key: str, form: str) -> str:
+    """Template of an endpoint with its 95 % interval, where there is one."""
+    path = f"endpoints.{key}.rrrc"
+    text = f"{{{path}.estimate|{form}}}"
+    if results["endpoints"][key]["rrrc"]["ci95"] is None:
+        return text
+    return f"{text} ({{{path}.ci95|{'percents' if form == 'percent' else 'open'}}})"
 
 
 def _beside(results: Results) -> Iterator[str]:

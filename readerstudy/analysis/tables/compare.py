@@ -82,11 +82,14 @@ def comparison(results: Results) -> Table:
         for d in own["rrrc"]["differences"]
     )  # fmt: skip
     return Table(
-        "comparison", f"{capital(word)}s compared",
+        "comparison", _COMPARED[word],
         f"{positive_note(results)} Difference in {own['label']}; readers and cases random. "
         f"Global test: {global_test(test)}. Equivalence within ±{results['plan']['margin']:g}.",
         columns, rows, "comparison.rrrc" if "comparison" in results else "generators.rrrc",
     )  # fmt: skip
+
+
+_COMPARED = {"modality": "Modalities compared", "generator": "Generators compared"}
 
 
 def global_test(test: dict[str, Any]) -> str:

@@ -60,7 +60,7 @@ def _coefficients(group: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 
 
 def _mean(pairs: dict[str, Any]) -> dict[str, Any]:
-    return {"estimate": pairs["mean"], "ci95": None, "reason": pairs["reason"]}
+    return {"estimate": pairs["mean"], "ci95": pairs["ci95"], "reason": pairs["reason"]}
 
 
 def pairwise(results: Results) -> Table:
