@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 SHAPE = (150, 512, 512)
 SPACING = (0.75, 0.75, 1.6)
 ORGAN = "liver"
-#: What the command makes when nothing else is said.
+#: Sizes and mass effect of the lesions.
 DIAMETER_MM, MASS_EFFECT = (10.0, 30.0), 0.5
 LESIONS = 9
 #: A generator whose lesions the gate keeps refusing is not waited for longer than this (s).
@@ -132,7 +132,7 @@ def _precisions(paint: Any, gate: Any) -> str:
 
 
 def _lesions(folder: Path, generator: Generator, gate: Gate) -> dict[str, Any]:
-    """Lesions of the sizes that the command makes, each with its own placement map."""
+    """Lesions one after the other, each with its own placement map."""
     from synthesis.engine.pipeline import prepare, synthesize
     from synthesis.engine.records import Accepted, LesionSpec, Scan
 

@@ -201,7 +201,7 @@ def command_benchmark(title: str = "The whole command") -> Section:
                 Measure(f"{label}, lesions made", made, ""),
             ]  # fmt: skip
     notes = [
-        "`manage.py synthesize` with one lesion, default sizes, on the same volume: starting "
+        "`manage.py synthesize` with one lesion of 10 to 30 mm on the same volume: starting "
         "Python and PyTorch, reading the CT and the mask, the lesion and its gate, and writing "
         "CT, mask, SEG, preview and manifest (and 150 DICOM files where a series came in).",
         "Where no try passes the gate nothing is written, and the time is that of the tries.",
@@ -269,7 +269,8 @@ def _synthesize(
     """Wall and CPU seconds, peak memory (MB) and lesions made of one run of the command."""
     command = [
         sys.executable, "manage.py", "synthesize", "--ct", str(ct), "--organ", ORGAN,
-        "--organ-mask", str(mask), "--seed", "7", "--out", str(out), *more,
+        "--organ-mask", str(mask), "--diameter-mm", "{:g}-{:g}".format(*DIAMETER_MM),
+        "--seed", "7", "--out", str(out), *more,
     ]  # fmt: skip
     environment = os.environ | {
         "READERSTUDY_DATA_DIR": str(folder / "data"),
