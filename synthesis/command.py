@@ -1,4 +1,4 @@
-"""Base of synthesis' management commands: a `SynthesisError` is one sentence and exit status 2."""
+"""Base of synthesis' management commands: what a person can mend is one sentence, status 2."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from django.core.management.base import (
     BaseCommand,  # noqa: TID251  synthesis imports nothing of readerstudy
     CommandError,
 )
+from django.db.utils import OperationalError, ProgrammingError
 
 from synthesis.engine.errors import SynthesisError
 
@@ -18,5 +19,12 @@ class Command(BaseCommand):
             return super().execute(*args, **options)
         except SynthesisError as error:
             raise CommandError(str(error), returncode=2) from error
+        except (OperationalError, ProgrammingError) as error:
+            reason = (str(error).splitlines() or ["no reason given"])[0]
+            raise CommandError(
+                f"The database cannot be used ({reason}); set it up with `manage.py migrate`, or "
+                "try again when it is free.",
+                returncode=2,
+            ) from error
         except KeyboardInterrupt:
             raise CommandError("Stopped.", returncode=130) from None

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
+from django.db.utils import OperationalError
 
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.networks import SwinSegmentorConfig, build_network
@@ -70,6 +71,22 @@ def test_B0_the_networks_of_every_preset_can_be_built(preset):
         with torch.device("meta"):
             network = build_network(architecture)
         assert sum(p.numel() for p in network.parameters()) > 1000
+
+
+@pytest.mark.parametrize(
+    "command", [["list_checkpoints"], ["import_checkpoint", "x.pt", "--name", "x"]]
+)
+def test_a_command_before_the_first_migration_says_what_to_do(command, monkeypatch):
+    from synthesis.models import Checkpoint
+
+    class Gone:
+        def __getattr__(self, name):
+            raise OperationalError("no such table: synthesis_checkpoint")
+
+    monkeypatch.setattr(Checkpoint, "objects", Gone())
+    with pytest.raises(CommandError, match=r"set it up with `manage\.py migrate`") as caught:
+        call_command(*command)
+    assert caught.value.returncode == 2
 
 
 # -- a SwinUNETR, the published critic and gate ----------------------------------------------------
