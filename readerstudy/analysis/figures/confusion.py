@@ -22,17 +22,19 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     readers = results["readers"] if len(results["readers"]) <= MOST_READERS else []
     rows = ceil(len(readers) / MOST_COLUMNS)
     columns = max(4, ceil(len(readers) / rows)) if rows else 1
-    height = max(2.9, 0.35 + 1.12 * rows)
+    # With three rows of small tables the words under the big one stand beside them, not below.
+    below = 0.55 if rows < 3 else 0.1
+    height = max(2.9, below + 0.25 + 1.1 * rows)
     fig = figure(height, WIDTH if readers else 3.2)
     fig.set_layout_engine("none")
     grid = fig.add_gridspec(
         1, 2 if readers else 1, width_ratios=[2.1, 4.9] if readers else None,
         left=0.135 if readers else 0.3, right=0.985, top=1 - 0.42 / height,
-        bottom=0.55 / height, wspace=0.09,
+        bottom=below / height, wspace=0.09,
     )  # fmt: skip
     # The big table keeps its shape however many rows of small ones stand beside it.
     inner = GridSpecFromSubplotSpec(
-        2, 1, grid[0, 0], height_ratios=[1.9, max(0.01, height - 0.97 - 1.9)], hspace=0
+        2, 1, grid[0, 0], height_ratios=[1.9, max(0.01, height - 0.42 - below - 1.9)], hspace=0
     )
     _matrix(fig.add_subplot(inner[0, 0]), table, results, theme, small=False)
     if readers:
