@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import shutil
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from synthesis.engine.errors import SynthesisError
 from synthesis.engine.interop import parity, recipe
+from synthesis.engine.interop.weights import read_published
 from synthesis.engine.networks import PublishedUNet3dConfig, build_network
 
 
@@ -217,3 +219,12 @@ def test_the_gate_at_its_boundary_and_without_a_lesion():
 def test_a_file_that_is_not_parity_names_itself(tmp_path):
     with pytest.raises(SynthesisError, match="cannot be read"):
         parity.read_record(tmp_path / "nowhere.npz")
+
+
+def test_a_refused_pickle_says_one_sentence_and_no_warning(tmp_path, recwarn):
+    """Plain pickle of today's protocol: torch would warn of its age before it refuses it."""
+    path = tmp_path / "plain.pt"
+    path.write_bytes(pickle.dumps({"x": print}))
+    with pytest.raises(SynthesisError, match="could run code when loaded, so it was not"):
+        read_published(path)
+    assert not recwarn.list

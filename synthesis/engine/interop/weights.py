@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,7 +88,10 @@ def _safe_load(path: Path) -> Any:
     if start == _ZIP and not zipfile.is_zipfile(path):
         raise SynthesisError(f"{path} is truncated; copy or download it again.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of the pickle's age; what is wrong with the file is said below, in a sentence.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
         if start == _ZIP or start[:1] == b"\x80":
             raise SynthesisError(
