@@ -179,6 +179,21 @@ def test_the_same_weights_give_the_same_file(tmp_path):
     assert read_header(tmp_path / "one.safetensors").notes == {"a": "2", "b": "1"}
 
 
+def test_half_precision_halves_the_file_and_is_read_back_exactly(tmp_path):
+    state = build_network(SMALL_SEGMENTOR).state_dict()
+    whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
+    save_checkpoint(whole, "segmentor", SMALL_SEGMENTOR, state)
+    save_checkpoint(half, "segmentor", SMALL_SEGMENTOR, state, storage="fp16")
+    values = sum(tensor.numel() for tensor in state.values())
+    assert whole.stat().st_size - half.stat().st_size == pytest.approx(2 * values, abs=200)
+    back = load_checkpoint(half).network.state_dict()
+    assert all(tensor.dtype == torch.float32 for tensor in back.values())
+    assert all(torch.equal(back[name], state[name].half().float()) for name in state)
+    too_large = {**state, next(iter(state)): next(iter(state.values())) * 0 + 1e5}
+    with pytest.raises(SynthesisError, match="not numbers"):
+        save_checkpoint(half, "segmentor", SMALL_SEGMENTOR, too_large, storage="fp16")
+
+
 # -- what is refused -----------------------------------------------------------------------------
 
 

@@ -146,6 +146,12 @@ def test_a_hybrid_sees_the_procedural_lesion_and_corrects_without_a_checkerboard
         other = hybrid.field(hu, mask, noise, organ, -20.0 * mask)
     assert float((one - other).abs().max()) > 1e-4
     board = torch.from_numpy((np.indices((16,) * 3).sum(axis=0) % 2) * 2.0 - 1.0).float()
+    loud = build_network(SMALL_HYBRID)
+    with torch.no_grad():
+        loud.head.weight.mul_(500.0)
+        field = loud.field(hu, mask, noise, organ, -50.0 * mask)[..., 2:-2, 2:-2, 2:-2]
+    rough, whole = field.diff(n=2, dim=-1).std(), field.std()
+    assert float(rough) < 0.9 * float(whole)
     left = conditional._smoothed(board[None, None])[..., 4:-4, 4:-4, 4:-4]
     assert float(left.abs().max()) < 1e-3
     level = conditional._smoothed(torch.full((1, 1, 8, 8, 8), 37.0))

@@ -479,7 +479,7 @@ def test_the_smoke_preset_lowers_the_losses(tmp_path, capsys):
     assert losses[-1] < 0.7 * losses[0]
     # The losses of the generator are those of other crops each time; held-out ones stay the same.
     first, last = (logs["generator"][k]["recognition loss"] for k in (0, -1))
-    assert last < 0.7 * first
+    assert last < 0.9 * first
 
 
 def test_a_preset_without_data_says_what_to_add(tmp_path):
