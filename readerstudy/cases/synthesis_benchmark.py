@@ -366,6 +366,19 @@ def _realism_measures(organ: str, name: str, row: dict[str, Any]) -> list[Measur
     return measures
 
 
+def _unlike(found: dict[str, Any]) -> list[str]:
+    """A sentence where the real lesions do not keep the bound that made ones are asked to."""
+    ratios = {organ: rows["real"]["noise_ratio"] for organ, rows in found.items()}
+    off = {o: r for o, r in ratios.items() if r is not None and not 0.8 <= r <= 1.25}
+    if not off:
+        return []
+    which = " and ".join(f"{ratio:.2f} in the {organ}" for organ, ratio in off.items())
+    return [
+        f"The real lesions' own noise ratio lies outside the range asked for: {which}. There the "
+        "range keeps a lesion's noise like its surroundings', not like that of these real lesions."
+    ]
+
+
 def _realism_notes(found: dict[str, Any]) -> list[str]:
     counts = " and ".join(f"{rows['real']['n']} of the {organ}" for organ, rows in found.items())
     return [
@@ -378,6 +391,7 @@ def _realism_notes(found: dict[str, Any]) -> list[str]:
         "enough to have an inside; met where every one of them lies in the range. Edge rise: 10 "
         "to 90 % within the slice. Features: 14 of first order, co-occurrence, shape and edge, in "
         "units of their spread within the groups; the nearest of n - 1 real lesions.",
+        *_unlike(found),
         "The made lesions lie in the same scans as the real ones and in one more liver, sizes 10 "
         "to 30 mm, at most three tries each.",
     ]

@@ -29,8 +29,19 @@ class NetworkGrid:
     mm: Spacing
     network_point: tuple[float, float, float]
 
+    @property
+    def same(self) -> bool:
+        """Whether both grids are one: nothing has to be interpolated then."""
+        return (
+            self.native_shape == self.shape
+            and self.native_mm == self.mm
+            and self.native_point == self.network_point
+        )
+
     def to_network(self, array: NDArray[np.generic], *, order: int = 1) -> Field:
         """``array`` on the network's grid, as float32."""
+        if self.same:
+            return np.array(array, np.float32)
         scale = [b / a for a, b in zip(self.native_mm, self.mm, strict=True)]
         offset = [
             p - q * k for p, q, k in zip(self.native_point, self.network_point, scale, strict=True)

@@ -91,6 +91,8 @@ class NetworkSegmenter:
             batch = torch.from_numpy(grid.to_network(hu))[None, None].to(self._device())
             logits = self.checkpoint.network(windowed(batch, self._config.windows_hu))
             labels = _largest(logits[0]).cpu().numpy()
+        if grid.same:
+            return np.asarray(labels, np.uint8)
         return _nearest(labels, hu.shape, grid.native_mm, grid.mm)
 
     def _device(self) -> torch.device:
