@@ -497,7 +497,7 @@ def test_real_ct_keeps_every_voxel_outside_the_lesion(shared_ct, tmp_path, folde
     synthesize(
         *("--ct", source / "ct.nii.gz", "--organ", organ, "--seed", 7, "--out", tmp_path / "out"),
         *("--organ-mask", source / f"{organ}.nii.gz", "--tumor-mask", source / tumor),
-        *("--mass-effect", 0),
+        *("--mass-effect", 0, "--diameter-mm", "10-30"),
     )
     before, after = voxels(source / "ct.nii.gz"), voxels(tmp_path / "out" / "01_ct.nii.gz")
     mask = voxels(tmp_path / "out" / "01_mask.nii.gz") == 1
