@@ -27,7 +27,8 @@ class TrainingCommand(Command):
         source.add_argument(
             "--preset",
             metavar="NAME",
-            help="a configuration that ships: liver, pancreas, kidney, abdomen, lung, covid, smoke",
+            help="a configuration that ships: liver, pancreas, kidney, abdomen, lung, covid, "
+            "freetumor-small, smoke",
         )
         parser.add_argument(
             "--set",

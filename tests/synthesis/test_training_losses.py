@@ -8,10 +8,14 @@ import torch
 from torch.nn import functional
 
 from synthesis.engine.training import losses
-from synthesis.engine.training.config import PAPER_LOSS, Loss
+from synthesis.engine.training.config import PAPER_LOSS, Loss, Organ
 from synthesis.engine.training.crops import allowed_classes
 from synthesis.engine.training.losses import BODY, FAKE, REAL, Counts
-from synthesis.engine.training.statistics import LesionStatistics
+from synthesis.engine.training.statistics import (
+    LesionStatistics,
+    distance_from_real,
+    lesion_statistics,
+)
 
 PAPER = Loss.model_validate(PAPER_LOSS)
 
@@ -222,3 +226,39 @@ def test_R1_is_zero_without_real_tumors_and_punishes_steepness_with_them():
     assert value.item() == pytest.approx(4.5, rel=1e-4)
     nothing = torch.zeros_like(item["real"])
     assert losses.r1_penalty(steep, image, nothing, counts_of(item)).item() == 0.0
+
+
+# -- what real lesions look like -----------------------------------------------------------------
+
+
+def _ball(contrast, weight, reference):
+    """HU, mask and soft mask of a lesion that a soft edge dilutes to ``weight`` everywhere."""
+    mask = torch.zeros(12, 12, 12, dtype=torch.bool)
+    mask[3:9, 3:9, 3:9] = True
+    return reference + weight * contrast * mask, mask, weight * mask
+
+
+def test_a_small_lesion_is_not_asked_for_the_contrast_its_edge_takes():
+    real = LesionStatistics((-40.0,) * 5, (5.0,) * 5, 4)
+    for weight, compared in ((1.0, 5), (0.85, 5), (0.5, 1)):
+        hu, mask, soft = _ball(-40.0, weight, 100.0)
+        off = distance_from_real(hu, mask, soft, torch.tensor(100.0), real)
+        assert off.shape == (compared,)
+        assert torch.allclose(off, torch.zeros(compared), atol=1e-4)
+    hu, mask, soft = _ball(-60.0, 0.5, 100.0)
+    assert float(distance_from_real(hu, mask, soft, torch.tensor(100.0), real)) == pytest.approx(-4)
+
+
+def test_a_nodule_in_air_is_held_to_hu_of_its_own():
+    real = LesionStatistics((15.0,) * 5, (30.0,) * 5, 1, absolute=True, reference=-835.0)
+    assert real.contrast_hu == 850.0
+    for air in (-900.0, -700.0):
+        hu, mask, soft = _ball(15.0 - air, 1.0, air)
+        off = distance_from_real(hu, mask, soft, torch.tensor(air), real)
+        assert torch.allclose(off, torch.zeros(5), atol=1e-3)
+    lung = Organ(name="lung", bound_hu=1000)
+    table = lesion_statistics(lung, 2, [])
+    assert (table.absolute, table.contrast_hu) == (True, 850.0)
+    assert table.mean[2] == 15.0
+    own = lesion_statistics(lung.model_copy(update={"contrast_hu": 380.0}), 2, [])
+    assert (own.absolute, own.contrast_hu) == (False, 380.0)
