@@ -112,7 +112,17 @@ class _Laplace:
         self.case = np.zeros(call.shape[1])
 
     def deviance(self, parameters: FloatArray) -> float:
-        """-2 log likelihood; finds the modes of the random effects by Newton's method."""
+        """-2 log likelihood, ten times that of guessing where numbers give out.
+
+        A search may try a point so far out that no digits are left of the curvature.
+        """
+        try:
+            return self._deviance(parameters)
+        except np.linalg.LinAlgError:
+            return 20 * float(np.log(2)) * float(self.seen.sum())
+
+    def _deviance(self, parameters: FloatArray) -> float:
+        """Finds the modes of the random effects by Newton's method."""
         scale = (float(parameters[0]), float(parameters[1]))
         fixed = parameters[2] + parameters[3] * self.truth
         reader, case = self.reader, self.case
