@@ -107,6 +107,9 @@ def draw(kind: Kind, results: Results, *, screen: bool = True) -> Drawn | None:
     """One figure with its files, or None where the data do not allow it."""
     import matplotlib as mpl
 
+    from .glyphs import showable_values
+
+    drawable = showable_values(results)
     themes: list[tuple[Theme, tuple[str, ...]]] = [(LIGHT, (".svg", ".png"))]
     if screen:
         themes.append((DARK, (".screen.svg",)))
@@ -114,7 +117,7 @@ def draw(kind: Kind, results: Results, *, screen: bool = True) -> Drawn | None:
     size = (0, 0)
     for theme, suffixes in themes:
         with mpl.rc_context(theme.rc()):
-            figure = kind.draw(results, theme)
+            figure = kind.draw(drawable, theme)
             if figure is None:
                 return None
             width, height = figure.get_size_inches()

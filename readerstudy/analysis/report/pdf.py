@@ -7,6 +7,8 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+from readerstudy.analysis.figures.glyphs import showable, wide_font
+
 from .document import Document, FigureBlock
 from .tree import plain
 
@@ -24,11 +26,13 @@ def to_pdf(document: Document) -> bytes:
                 if isinstance(block, FigureBlock):
                     file = f"{block.drawn.name}.svg"
                     (folder / file).write_bytes(block.drawn.files[file])
-        (folder / "report.json").write_text(json.dumps(plain(document)), encoding="utf-8")
+        words = json.dumps(plain(document), ensure_ascii=False)
+        (folder / "report.json").write_text(showable(words), encoding="utf-8")
         (folder / "report.typ").write_bytes(TEMPLATE.read_bytes())
         compiler = typst.Compiler(
-            str(folder / "report.typ"), root=str(folder), ignore_system_fonts=True
-        )
+            str(folder / "report.typ"), root=str(folder), ignore_system_fonts=True,
+            font_paths=[str(wide_font().parent)],
+        )  # fmt: skip
         made = compiler.compile(
             format="pdf", pdf_standards=["ua-1"], timestamp=datetime(1980, 1, 1, tzinfo=UTC)
         )
