@@ -95,6 +95,24 @@ def test_command_prints_the_count_and_fails_on_a_wrong_number(
     assert "sdt bare could not be computed: KeyError: 'J'" in out
 
 
+def test_what_cannot_be_run_is_named_and_fails(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.expected.json").write_text('{"checks": [')
+    (tmp_path / "b.expected.json").write_text("[]")
+    check = {"id": "f", "method": "fleiss_kappa", "args": {}, "expected": {"kappa": 1}}
+    (tmp_path / "c.expected.json").write_text(
+        json.dumps({"dataset": "c", "data_file": "gone.csv", "checks": [{}, check]})
+    )
+    with pytest.raises(CommandError, match="0 passed, 4 failed, 0 skipped"):
+        call_command("check_statistics", str(tmp_path))
+    a, b, c, d = capsys.readouterr().out.splitlines()
+    assert a.startswith("a - a.expected.json is not JSON: ")
+    assert b.startswith('b - b.expected.json needs "dataset" and "checks"')
+    assert c == 'c 1 check 1 needs "id", "method" and "expected"'
+    assert d == "c f could not be computed: gone.csv does not stand beside the check"
+
+
 @pytest.fixture(scope="module")
 def other_set(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Conditions]:
     """A set in the same format that nobody has seen: ten readers, three modalities, a gap."""

@@ -36,10 +36,24 @@ def run_folder(folder: Path) -> Iterator[Outcome]:
 
 def run_file(path: Path) -> Iterator[Outcome]:
     """Run every check of one ``*.expected.json``."""
-    document = json.loads(path.read_text(encoding="utf-8"))
+    name = path.name.removesuffix(".expected.json")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        yield Outcome(name, "-", "-", "failed", (f"{path.name} is not JSON: {error}",))
+        return
+    checks = document.get("checks") if isinstance(document, dict) else None
+    if not isinstance(checks, list) or not checks or "dataset" not in document:
+        line = f'{path.name} needs "dataset" and "checks", a list of one check or more'
+        yield Outcome(name, "-", "-", "failed", (line,))
+        return
     dataset = Dataset(path.parent, document)
-    for check in document["checks"]:
-        yield run_check(dataset, check)
+    for number, check in enumerate(checks, 1):
+        if isinstance(check, dict) and {"id", "method", "expected"} <= check.keys():
+            yield run_check(dataset, check)
+        else:
+            line = f'check {number} needs "id", "method" and "expected"'
+            yield Outcome(dataset.name, str(number), "-", "failed", (line,))
 
 
 def run_check(dataset: Dataset, check: dict[str, Any]) -> Outcome:
@@ -52,6 +66,10 @@ def run_check(dataset: Dataset, check: dict[str, Any]) -> Outcome:
     try:
         # Some checks name the designs they ask about in the names of their values only.
         got = adapter(dataset, {**args, ASKED: _names(check["expected"])})
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        line = f"could not be computed: {missing} does not stand beside the check"
+        return Outcome(name, key, method, "failed", (line,))
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError) as error:
         line = f"could not be computed: {type(error).__name__}: {error}"
         return Outcome(name, key, method, "failed", (line,))
