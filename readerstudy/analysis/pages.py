@@ -12,6 +12,7 @@ from readerstudy.trials.models import Trial
 from . import layout, selectors, tables
 from .models import ResultsSnapshot
 from .report.published import comparison
+from .report.texts import BEYOND, beyond_margin
 
 Results = dict[str, Any]
 
@@ -80,6 +81,8 @@ def results_page(user: Any, trial: Trial, snapshot: ResultsSnapshot) -> dict[str
     answer, meaning = ANSWERS[verdict["code"]]
     if verdict["code"] == "different" and not verdict["above_null"]:
         answer = "Readers can tell, but the wrong way round"
+    if verdict["code"] == "different" and beyond_margin(results["primary"]):
+        meaning = BEYOND
     figures = {row["name"]: Figure(**row) for row in selectors.figures_of(snapshot)}
     return {
         "results": results,

@@ -40,8 +40,10 @@ In this folder, with the readerstudy source on PYTHONPATH:
     stored = json.load(open("results.json", encoding="utf-8"))
     again = analyze(judgments, Plan.from_json(stored["plan"]))
     assert same(again["primary"], stored["primary"])  # to nine digits
-    # Models fitted by iteration agree to fewer digits on another processor.
-    assert same(again, {key: stored[key] for key in again}, rtol=1e-3)
+    # Mixed models are fitted by iteration: fewer digits agree on another processor.
+    fitted = ("response_time", "sensitivity")
+    for key in again:
+        assert same(again[key], stored[key], rtol=1e-3 if key in fitted else 1e-6), key
     print(again["primary"]["sentence"])
 
 Recompute with pandas alone

@@ -174,7 +174,17 @@ def test_the_text_says_what_the_numbers_say(results: dict[str, Any]) -> None:
         "The mean AUC was 0.669 (95 % interval 0.610 to 0.729; df 64.2; p\xa0<\xa00.001" in said[0]
     )
     assert document.answer == "Readers can tell"
+    assert "whole 90 % interval lies beyond the margin" in document.meaning
+    assert "at a Fleiss' kappa of 0.17" in said[2]
     worse = copy.deepcopy(results)
+    worse["data"]["n_missing"] = 60
+    worse["endpoints"]["auc"]["n_readers"] = 12
+    worse["primary"]["result"]["ci90"] = [0.55, 0.7]
+    found = assemble(worse, [])
+    told = [to_text(block.content) for block in found.sections[1].blocks]
+    assert "was 0.669 in the 12 readers who answered cases of both classes (95 %" in told[0]
+    assert "at a Krippendorff's alpha of 0.17" in told[2]
+    assert "may differ from it by more than the margin" in found.meaning
     worse["primary"]["verdict"]["code"] = "inconclusive"
     assert "not evidence that readers cannot tell" in assemble(worse, []).meaning
     worse["primary"]["verdict"] |= {"code": "different", "above_null": False}
@@ -325,6 +335,12 @@ def test_text_of_a_table_cannot_become_markup(small: Path) -> None:
     pages = PdfReader(io.BytesIO(report.render(results, [], "pdf"))).pages
     text = "".join(page.extract_text() for page in pages)
     assert '<b>"#$*_`' in text.replace("“", '"').replace("”", '"')
+
+
+def test_pdf_shows_every_script_or_its_number(small: Path) -> None:
+    results = analyze_file(Wanted(small, title="李 Ελλάς Жук"), quiet).results
+    pages = PdfReader(io.BytesIO(report.render(results, [], "pdf"))).pages
+    assert "U+674E Ελλάς Жук" in pages[0].extract_text()
 
 
 def test_pdf_opens_and_is_tagged(out: Path, drawn: list[figures.Drawn]) -> None:

@@ -30,7 +30,7 @@ TERMS = (
     ("MRMC", "Multi-reader multi-case: the analysis takes both the readers and the cases for "
      "samples, so that it speaks about other readers and other cases."),
     ("Naive interval", "An interval that takes every reading for independent although readings "
-     "share readers and cases; about half as wide as it should be."),
+     "share readers and cases; with several readers far too narrow."),
     ("Obuchowski-Rockette", "The model behind the MRMC intervals: variation between readers, plus "
      "the error that readers share because they read the same cases."),
     ("Positive class", "The class that sensitivity is about, and that ratings grow towards."),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import inf
+from typing import Any
 
 from readerstudy.analysis.tables import balanced
 
@@ -32,6 +34,10 @@ MEANING_PAIR = {
     "inconclusive": "The data fit equality, and they also fit a difference beyond the margin.",
     "undefined": "The readings do not allow the modalities to be compared.",
 }
+BEYOND = (
+    "The 95 % interval leaves guessing out, and the whole 90 % interval lies beyond the margin: "
+    "the difference is larger than what was held too small to matter."
+)
 SHORT = {
     "equivalent": "Equivalent to guessing",
     "different": "Readers can tell",
@@ -40,6 +46,13 @@ SHORT = {
     "undefined": "No answer",
 }
 SHORT_PAIR = {**SHORT, "equivalent": "Equivalent", "different": "The modalities differ"}
+
+
+def beyond_margin(primary: dict[str, Any]) -> bool:
+    """Does the whole 90 % interval lie on one side of the equivalence range?"""
+    low, high = primary["result"]["ci90"] or (-inf, inf)
+    null, margin = primary["result"]["null"], primary["margin"]
+    return bool(low > null + margin or high < null - margin)
 
 
 def answer(results: Results) -> tuple[str, str]:
@@ -53,6 +66,8 @@ def answer(results: Results) -> tuple[str, str]:
             "Readers separate the classes with the labels exchanged: they react to a true "
             "difference."
         )
+    if verdict["code"] == "different" and beyond_margin(primary):
+        return SHORT["different"], BEYOND
     return SHORT[verdict["code"]], MEANING[verdict["code"]]
 
 
@@ -63,9 +78,10 @@ def methods(results: Results) -> Iterator[str]:
     if results["layout"] == "vtt":
         yield _secondary(results)
     yield (
-        "p values are two-sided, the level is 0.05, and no value was imputed. Numbers were "
-        "computed with readerstudy, engine {engine|text}, seed {plan.seed|text} for every "
-        "resampling; {@S-numbers} lists where each number of this text stands in results.json."
+        "p values are two-sided except those of equivalence, which come from two one-sided tests; "
+        "the level is 0.05, and no value was imputed. Numbers were computed with readerstudy, "
+        "engine {engine|text}, seed {plan.seed|text} for every resampling; {@S-numbers} lists "
+        "where each number of this text stands in results.json."
     )
 
 
@@ -86,6 +102,8 @@ def _design(results: Results) -> str:
         )
     levels = results["data"]["score_levels"]
     scale = f"a scale of {len(levels)} steps" if len(levels) <= 20 else "a fine scale"
+    if len(levels) == 1:
+        scale = "a scale, of which readers used one step,"
     return text + (
         f"Each verdict came with a confidence; verdict and confidence together form a rating on "
         f"{scale} that grows with belief in {positive}, the positive class. Sensitivity is the "
@@ -163,6 +181,10 @@ def results_text(results: Results) -> Iterator[str]:
         f"{readers} read {{data.n_cases|n}} cases in {{data.n_readings|n}} first readings{gaps} "
         f"({{@T3}}). The mean {results['endpoints'][key]['label']} was {{{path}.estimate|share}} "
     )
+    if results["endpoints"][key]["n_readers"] < data["n_readers"]:
+        text += (
+            f"in the {{endpoints.{key}.n_readers|n}} readers who answered cases of both classes "
+        )
     if results["endpoints"][key]["rrrc"]["ci95"] is None:
         text += f"({{@T4}}); its uncertainty cannot be computed: {{{path}.reason|text}}."
     else:
@@ -196,11 +218,14 @@ def _with_interval(results: Results, key: str, form: str) -> str:
 
 def _beside(results: Results) -> Iterator[str]:
     group = results["agreement"]["groups"]["all"]
-    if group["fleiss"]["estimate"] is not None:
+    # Fleiss' kappa looks only at cases that everybody read; alpha is made for gaps.
+    gaps = results["data"]["n_missing"] > 0
+    key, name = ("krippendorff", "Krippendorff's alpha") if gaps else ("fleiss", "Fleiss' kappa")
+    if group[key]["estimate"] is not None:
+        path = f"agreement.groups.all.{key}"
         text = (
-            "Readers agreed with each other at a Fleiss' kappa of "
-            "{agreement.groups.all.fleiss.estimate|two} "
-            "({agreement.groups.all.fleiss.ci95|open}; {@T9})"
+            f"Readers agreed with each other at a {name} of {{{path}.estimate|two}} "
+            f"({{{path}.ci95|open}}; {{@T9}})"
         )
         again = results["intra_reader"]
         if again and again["pooled"]["agreement"]["estimate"] is not None:

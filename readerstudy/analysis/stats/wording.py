@@ -39,7 +39,7 @@ def sentence(label: str, result: Inference, verdict: Verdict, positive: str, neg
         direction = "better" if verdict.above_null else "worse"
         return (
             f"Readers did slightly {direction} than guessing at telling {pair}, by less than the "
-            f"margin set beforehand: {scope}; the {ninety} lies inside {zone}."
+            f"margin: {scope}; the {ninety} lies inside {zone}."
         )
     if verdict.code == "different":
         if verdict.above_null:

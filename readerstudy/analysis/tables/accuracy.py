@@ -144,9 +144,9 @@ def pooled(results: Results) -> Table:
     return Table(
         "pooled", "All readings pooled",
         f"{positive_note(results)} Naive: these intervals take every reading for independent, "
-        "although readings share readers and cases; they are about half as wide as they should "
-        "be. Shown for comparison with papers that report them. PPV and NPV hold for this mix of "
-        f"{results['data']['n_positive']} {results['positive']} and "
+        "although readings share readers and cases; with several readers they are far too "
+        "narrow. Shown for comparison with papers that report them. PPV and NPV hold for this mix "
+        f"of {results['data']['n_positive']} {results['positive']} and "
         f"{results['data']['n_negative']} {results['negative']} cases only.",
         columns, rows, "pooled.rates",
     )  # fmt: skip
