@@ -146,7 +146,7 @@ def _from_file(path: Path, organ: str) -> Appearance:
             f"There is no file {path} with priors; give library, table or a JSON file "
             "(lesion_priors writes one)."
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CasesError(f"{path} is no JSON; lesion_priors writes such a file.") from None
     organs = found.get("priors", found) if isinstance(found, dict) else None
     if not isinstance(organs, dict) or not all(isinstance(v, dict) for v in organs.values()):

@@ -41,7 +41,7 @@ def files_below(path: Path) -> Iterator[Source]:
         yield Source(path, path.name)
         return
     if not path.is_dir():
-        raise LibraryError(f"{path} does not exist; give a folder, a file or a zip archive.")
+        raise LibraryError(f"There is no {path}; give a folder, a file or a zip archive.")
     if not os.access(path, os.R_OK | os.X_OK):
         raise LibraryError(f"{path} cannot be read; check its permissions.")
     empty = True

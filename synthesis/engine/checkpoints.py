@@ -152,7 +152,7 @@ def read_header(path: Path) -> Header:
         config = config_from_json(header["architecture"], header["config"])
         notes = {str(k): str(v) for k, v in header["notes"].items()}
         kind = str(header["kind"])
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise SynthesisError(
             f"{path} does not say which network it holds; "
             "only files written by training or by import_checkpoint can be used."
@@ -218,12 +218,13 @@ def check_state(
     """Refuse weights that are not exactly those of ``config``.
 
     Raises:
-        SynthesisError: missing, extra or misshapen tensors, or values that are not finite.
+        SynthesisError: missing, extra or misshapen tensors, whole numbers, or values that are
+            not finite.
     """
     import torch
 
     wanted = {
-        name: tuple(tensor.shape)
+        name: (tuple(tensor.shape), tensor.is_floating_point())
         for name, tensor in (network or build_network(config)).state_dict().items()
     }
     remedy = f"only complete {config.architecture} weights fit"
@@ -231,7 +232,7 @@ def check_state(
         raise SynthesisError(f"{where}: the tensor {name} is missing; {remedy}.")
     for name in sorted(set(state) - set(wanted)):
         raise SynthesisError(f"{where}: the tensor {name} does not belong there; {remedy}.")
-    for name, shape in wanted.items():
+    for name, (shape, fractions) in wanted.items():
         tensor = state[name]
         if not isinstance(tensor, torch.Tensor):
             raise SynthesisError(f"{where}: {name} is no tensor; {remedy}.")
@@ -240,6 +241,10 @@ def check_state(
             expected = "x".join(str(n) for n in shape) or "a single value"
             raise SynthesisError(
                 f"{where}: the tensor {name} is {found} where {expected} is needed; {remedy}."
+            )
+        if fractions and not tensor.is_floating_point():
+            raise SynthesisError(
+                f"{where}: the tensor {name} holds no fractions ({tensor.dtype}); {remedy}."
             )
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise SynthesisError(

@@ -212,7 +212,7 @@ def _wrong(made, what):
         ("cut", "cut off"),
         ("mask grid", "mask.nii.gz: its grid is"),
         ("empty mask", "marks nothing"),
-        ("gone", "does not exist"),
+        ("gone", "give a folder, a file or a zip"),
     ],
 )
 def test_what_cannot_be_compared_is_one_sentence_and_stores_nothing(made, db, what, sentence):

@@ -90,6 +90,7 @@ def test_a_file_of_priors_gives_what_the_library_gave(five, tmp_path):
     [
         (None, "There is no file .*; give library, table or a JSON file"),
         ("{", "is no JSON"),
+        ("[" * 50_000, "is no JSON"),
         ("[]", "must hold an object with one object for each organ"),
         ('{"lung": {}}', "has no priors of the liver; it has lung"),
         ('{"liver": {"contrasts": -50}}', "'contrasts' is no property of a prior; did you mean"),

@@ -195,7 +195,7 @@ def test_a_mask_on_another_grid_goes_back_to_the_answers_over_http(
 
 
 COMMANDS = {
-    "missing path": (["nowhere"], "nowhere does not exist"),
+    "missing path": (["nowhere"], "nowhere; give a folder, a file or a zip"),
     "organ without mask": (["ct.nii.gz", "--organ", "liver"], "give them in pairs"),
     "mask without organ": (["ct.nii.gz", "--organ-mask", "m.nii.gz"], "give them in pairs"),
     "missing mask": (

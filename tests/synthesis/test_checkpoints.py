@@ -284,6 +284,19 @@ def test_what_is_not_exactly_the_published_network_is_refused(published_state, t
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.django_db
+def test_weights_rounded_to_whole_numbers_are_refused(trained):
+    from safetensors import safe_open
+    from safetensors.torch import load_file, save_file
+
+    with safe_open(trained, "pt") as stream:
+        header = stream.metadata()
+    state = {name: tensor.to(torch.int32) for name, tensor in load_file(trained).items()}
+    save_file(state, trained, header)
+    sentence = _refused("import_checkpoint", str(trained), "--name", "whole")
+    assert "holds no fractions" in sentence
+
+
 def test_text_is_not_a_weight_file(tmp_path):
     path = tmp_path / "TGAN.pt"
     path.write_text("<html>404 Not Found</html>")
@@ -298,6 +311,10 @@ def test_a_safetensors_file_of_other_making_is_refused(tmp_path):
 
     path = tmp_path / "other.safetensors"
     save_file({"a": torch.zeros(2)}, path)
+    with pytest.raises(SynthesisError, match="does not say which network it holds"):
+        load_checkpoint(path)
+    # Python's JSON reader gives up on deep nesting with an error of its own
+    save_file({"a": torch.zeros(2)}, path, {"synthesis.checkpoint": "[" * 50_000})
     with pytest.raises(SynthesisError, match="does not say which network it holds"):
         load_checkpoint(path)
 

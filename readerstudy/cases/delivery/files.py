@@ -92,7 +92,7 @@ def deliver(
                 entry = _entry(variant, files, wish)
                 done.append(entry)
                 # only what the last sentence needs: a variant is as large as the CT
-                variants.append(Variant(variant.number, variant.lesions, None, *_NOTHING))
+                variants.append(Variant(variant.number, variant.lesions, None, _NOTHING))
                 tell(_line(entry))
             if not any(entry["made"] for entry in done):
                 reason = why_not(variants)
@@ -114,7 +114,7 @@ def deliver(
     return manifest
 
 
-_NOTHING = (np.zeros((0, 0, 0), np.bool_), np.zeros((0, 0, 0), np.bool_))
+_NOTHING = np.zeros((0, 0, 0), np.bool_)
 
 
 def _write(
@@ -153,7 +153,9 @@ def _write(
     description = f"SYNTHETIC {wish.organ} lesion, seed {wish.seed}, {software}"
     names = [f"{stem}_ct.nii.gz", f"{stem}_ct.json", f"{stem}_mask.nii.gz", f"{stem}_seg.dcm"]
     write_nifti(folder / names[0], pack(variant.hu, base), geometry, description)
-    _write_json(folder / names[1], _sidecar(variant, marking, digest))
+    _write_json(
+        folder / names[1], _sidecar(marking, digest, int((variant.hu != host.data.hu).sum()))
+    )
     mask = variant.mask.view(np.uint8)
     write_nifti(folder / names[2], pack(mask), geometry, "SYNTHETIC lesion mask")
     label = f"synthetic {wish.organ} lesion"
@@ -194,11 +196,16 @@ def _shown(variant: Variant) -> list[Shown]:
         scores = made.outcome.verdict.scores  # type: ignore[union-attr]
         which = f"lesion {number}, " if len(variant.lesions) > 1 else ""
         contrast = scores.get("contrast_hu")
-        words = f"Variant {variant.number:02d}, {which}{lesion.diameter_mm:.1f} mm"
+        words = f"Variant {variant.number:02d}, {which}{_diameter_mm(lesion):.1f} mm"
         if contrast is not None:
             words += f", contrast {contrast:+.0f} HU"
         shown.append(Shown(_center(lesion), lesion.diameter_mm, words))
     return shown
+
+
+def _diameter_mm(lesion: Any) -> float:
+    """Rounded once for manifest, terminal and preview, so that they never differ."""
+    return round(float(lesion.diameter_mm), 2)
 
 
 def _center(lesion: Any) -> tuple[float, float, float]:
@@ -209,7 +216,7 @@ def _center(lesion: Any) -> tuple[float, float, float]:
     return z, y, x
 
 
-def _sidecar(variant: Variant, marking: Marking, digest: str) -> dict[str, Any]:
+def _sidecar(marking: Marking, digest: str, changed: int) -> dict[str, Any]:
     return {
         "SyntheticData": "YES",
         "ImageType": ["DERIVED", "SECONDARY", "AXIAL"],
@@ -219,7 +226,7 @@ def _sidecar(variant: Variant, marking: Marking, digest: str) -> dict[str, Any]:
         "SeriesDescription": f"SYNTHETIC {marking.description}",
         "SeriesInstanceUID": marking.uid("series"),
         "SourceContentSHA256": digest,
-        "ChangedVoxels": int(variant.touched.sum()),
+        "ChangedVoxels": changed,
         "Software": marking.software,
     }
 
@@ -245,7 +252,7 @@ def _lesion_entry(made: Made) -> dict[str, Any]:
         z, y, x = _center(made.lesion)
         entry |= {
             "verdict": {"accepted": True, "reason": "", "scores": verdict.scores},
-            "diameter_mm": round(made.lesion.diameter_mm, 2),
+            "diameter_mm": _diameter_mm(made.lesion),
             "center_xyz": [round(value, 1) for value in (x, y, z)],
             "sha256": made.lesion.sha256,
             "parameters": made.lesion.parameters,

@@ -112,7 +112,7 @@ def read_mask(spec: str, grid: Geometry, frame_uid: str = "") -> npt.NDArray[np.
     text, parts = parse_spec(spec)
     path = Path(text)
     if not path.is_file():
-        raise CasesError(f"The mask {path} does not exist; give a NIfTI, SEG or RTSTRUCT file.")
+        raise CasesError(f"There is no mask file {path}; give a NIfTI, SEG or RTSTRUCT file.")
     try:
         reader = open_mask(path)
         if frame_uid and reader.frame_uid and reader.frame_uid != frame_uid:

@@ -101,7 +101,7 @@ class Made:
 
 @dataclass(frozen=True)
 class Variant:
-    """A CT with lesions: (z, y, x) on the grid of the host. ``touched`` may differ, nothing else.
+    """A CT with lesions: (z, y, x) on the grid of the host.
 
     ``hu`` is None when one of its lesions could not be made.
     """
@@ -110,7 +110,6 @@ class Variant:
     lesions: tuple[Made, ...]
     hu: Hu | None
     mask: Mask
-    touched: Mask
 
 
 def known_organ(label: str) -> str:
@@ -165,7 +164,7 @@ def _weights_file(given: str) -> Path | None:
             return path
         raise CasesError(
             f"{path} is no {_WEIGHTS} file; convert the authors' weights with import_checkpoint "
-            f"{path.name} --name NAME and give that name."
+            f"{path} --name NAME and give that name."
         )
     if path.suffix in (_WEIGHTS, ".pt", ".pth") or len(path.parts) > 1:
         raise CasesError(
@@ -261,23 +260,21 @@ def _variant(
 
     spec = LesionSpec(wish.diameter_mm, wish.mass_effect, wish.attempts)
     hu: Any = prepared.scan.hu
-    mask, touched = np.zeros(hu.shape, np.bool_), np.zeros(hu.shape, np.bool_)
+    mask = np.zeros(hu.shape, np.bool_)
     made: list[Made] = []
     for index in range(1, wish.count + 1):
         seed = lesion_seed(wish.seed, number, index)
         outcome = synthesize(prepared, spec, generator, seed, judge.gate)
         if not isinstance(outcome.verdict, Accepted):
             made.append(Made(seed, outcome, None))
-            return Variant(number, tuple(made), None, mask, touched)
+            return Variant(number, tuple(made), None, mask)
         lesion = outcome.verdict.lesion
         made.append(Made(seed, outcome, lesion))
         hu = lesion.apply(hu)
-        cut = lesion.box.slices
-        mask[cut] |= lesion.mask
-        touched[cut] |= lesion.feather > 0
+        mask[lesion.box.slices] |= lesion.mask
         if index < wish.count:
             prepared = _beside(prepared, hu, lesion)
-    return Variant(number, tuple(made), hu, mask, touched)
+    return Variant(number, tuple(made), hu, mask)
 
 
 def _beside(prepared: Prepared, hu: Hu, lesion: Lesion) -> Prepared:

@@ -79,7 +79,7 @@ def _read(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise SynthesisError(f"There is no data list {path}; check the path.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SynthesisError(f"{path} is not valid JSON ({error}); correct it.") from error
     if not isinstance(document, dict) or not isinstance(document.get("labels"), dict):
         raise SynthesisError(f'{path} has no "labels"; write them as in the Medical Decathlon.')
