@@ -195,6 +195,8 @@ def test_every_table_and_figure_is_there_or_says_why_not(
     results: dict[str, Any], drawn: list[figures.Drawn], small: Path
 ) -> None:
     bare = analyze_file(Wanted(small), quiet).results
+    plan = to_text(dict(assemble(bare, []).header.rows)["Plan"])
+    assert "nothing here shows that the margin was set before" in plan
     for document, absent in ((assemble(results, drawn), {"T7", "T14"}), (assemble(bare, []), None)):
         labels, missing = set(), set()
         for section in document.sections:
@@ -245,6 +247,9 @@ def test_a_study_of_modalities_has_the_same_report(tmp_path: Path) -> None:
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
     results = analyze_file(Wanted(path), quiet).results
     assert results["primary"]["question"] == "any difference"
+    assert ("Possible first readings (readers × cases × modalities)", 162) in [
+        row[:2] for row in tables.all_tables(results)["flow"].rows
+    ]
     schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     found = jsonschema_rs.Draft202012Validator(schema).iter_errors(results)
     assert [str(error) for error in found] == []

@@ -108,7 +108,10 @@ def _day(moment: str | None) -> str:
 def _plan_of(source: dict[str, Any]) -> str:
     if source.get("plan"):
         return f"{source['plan']}, SHA-256 {source['plan_sha256']}"
-    return "defaults and options of the command; no plan file was given"
+    return (
+        "defaults and options of the command; no plan file was given, so nothing here shows that "
+        "the margin was set before the data were seen"
+    )
 
 
 def _software(results: Results) -> str:

@@ -67,7 +67,7 @@ def _range(interval: tuple[float, float]) -> str:
 
 def difference_sentence(first: str, second: str, result: Inference, verdict: Verdict) -> str:
     """Say what the study shows about the AUC of two modalities."""
-    pair = f"{first} and {second}"
+    pair = f"modalities {first} and {second}"
     if result.estimate is None or result.ci95 is None or result.ci90 is None:
         return f"No answer: the AUC of {pair} cannot be compared ({result.reason})."
     scope = (

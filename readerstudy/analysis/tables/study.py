@@ -81,12 +81,14 @@ def flow_steps(results: Results) -> list[tuple[str, int | None]]:
     """(step, count) of the flow, for the table and the diagram."""
     data = results["data"]
     steps: list[tuple[str, int | None]] = [("Readers", data["n_readers"])]
+    product = "readers × cases"
     if data.get("n_modalities", 1) > 1:
         steps.append(("Modalities", data["n_modalities"]))
+        product += " × modalities"
     steps += [
         (f"{capital(results['positive'])} cases", data["n_positive"]),
         (f"{capital(results['negative'])} cases", data["n_negative"]),
-        ("Possible first readings (readers × cases)", data["n_possible"]),
+        (f"Possible first readings ({product})", data["n_possible"]),
         ("Missing first readings", data["n_missing"]),
         ("First readings analysed", data["n_readings"]),
         ("Repeat readings, for agreement only", data["n_repeats"]),
