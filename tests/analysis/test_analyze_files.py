@@ -171,6 +171,14 @@ def test_refusals_of_options_and_places(tmp_path: Path) -> None:
         ("margin: wide\n", "margin must be a number, not 'wide'"),
         ("replicates: 10\n", "replicates lie between 100 and"),
         ("size_bands: [{low: 3}]\n", "a size band has the keys label, low and high"),
+        (
+            "size_bands: [{label: a, high: 10}, {label: b, low: 5}]\n",
+            "size bands 'a' and 'b' overlap",
+        ),
+        (
+            "size_bands: [{label: a, high: 5}, {label: a, low: 5}]\n",
+            "two size bands have the same label",
+        ),
         ("- a\n", "is not a plan"),
         ("a: [\n", "is not YAML in line"),
     ):

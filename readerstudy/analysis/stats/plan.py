@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from math import inf
 from typing import Any, Literal
 
 from readerstudy.analysis.stats.covariance import Covariance
@@ -96,6 +98,12 @@ class Plan:
             raise ValueError("the seed is 0 or more")
         if self.min_cases < 2 or self.min_readers < 2:
             raise ValueError("min_cases and min_readers are 2 or more")
+        if len({band.label for band in self.size_bands}) < len(self.size_bands):
+            raise ValueError("two size bands have the same label")
+        ordered = sorted(self.size_bands, key=lambda band: -inf if band.low is None else band.low)
+        for one, other in pairwise(ordered):
+            if (inf if one.high is None else one.high) > (-inf if other.low is None else other.low):
+                raise ValueError(f"size bands {one.label!r} and {other.label!r} overlap")
 
 
 def _kind(default: Any) -> tuple[Any, str]:
