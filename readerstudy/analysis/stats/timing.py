@@ -122,6 +122,7 @@ class Spearman:
     p: float | None
     ci95: Interval | None
     reason: str | None = None
+    method: str = "Spearman's rank correlation, p from t, Fisher's z interval"
 
 
 def order_effect(first: pd.DataFrame, *, bins: int = 6, unit: str = "case_id") -> OrderEffect:

@@ -40,6 +40,7 @@ class Icc:
     p: float | None
     ci95: Interval | None
     reason: str | None = None
+    method: str = "analysis of variance, F interval (McGraw, Wong 1996)"
 
 
 @dataclass(frozen=True)

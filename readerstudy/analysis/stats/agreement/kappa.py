@@ -35,6 +35,7 @@ class Cohen:
     z_null: float | None
     p_null: float | None
     reason: str | None = None
+    method: str = "Cohen's kappa, large-sample interval over cases"
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Fleiss:
     light: float | None
     per_category: tuple[CategoryKappa, ...]
     reason: str | None = None
+    method: str = "Fleiss' kappa of complete cases, raters fixed"
 
 
 def cohen(
