@@ -89,10 +89,6 @@ def table_prior(organ: str) -> Appearance:
     return Appearance(prior_for(organ), TABLE)
 
 
-def organs_with_real_lesions() -> list[str]:
-    return sorted(_real_lesions())
-
-
 def _appearance(organ: str, seen: list[_Seen]) -> Appearance:
     table = prior_for(organ)
     if len(seen) < LEAST_LESIONS:

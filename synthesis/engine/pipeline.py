@@ -135,12 +135,20 @@ def _no_placement(
             "lesions or other weights.",
             attempts,
         )
-    deepest = 2.0 * prepared.organ_map.deepest_mm
+    deepest = prepared.organ_map.deepest_mm
+    free = f"its free part is at most {2.0 * deepest:.0f} mm thick"
+    if not _hopeless(low, deepest):
+        free += ", and every place tried crosses its edge, a tumor, a vessel or a fissure"
     return NoPlacement(
-        f"No lesion of {low:g} to {high:g} mm fits into the {organ}: its free part is at most "
-        f"{deepest:.0f} mm thick; choose smaller lesions or another scan.",
+        f"No lesion of {low:g} to {high:g} mm fits into the {organ}: {free}; "
+        "choose smaller lesions or another scan.",
         0,
     )
+
+
+def _hopeless(diameter: float, deepest_mm: float) -> bool:
+    """Even a long lesion needs some thickness of organ."""
+    return 0.5 * diameter > _THICKEST * deepest_mm
 
 
 def _place(
@@ -158,8 +166,8 @@ def _place(
         )
         edge = float(rng.uniform(*prior.edge_mm))
         clearance = min(0.5 * diameter + prior.margin_mm, 0.98 * prepared.organ_map.deepest_mm)
-        # Even a long lesion needs some thickness of organ: do not draw what cannot fit.
-        hopeless = 0.5 * diameter > _THICKEST * prepared.organ_map.deepest_mm
+        # do not draw what cannot fit
+        hopeless = _hopeless(diameter, prepared.organ_map.deepest_mm)
         for _ in range(0 if hopeless else _PLACES_PER_SIZE):
             center = prepared.organ_map.draw(rng, clearance)
             if center is None:

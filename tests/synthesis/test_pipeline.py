@@ -295,6 +295,22 @@ def test_a_generator_that_never_passes_ends_in_no_placement():
     assert outcome.verdict.reason.startswith("In 3 attempts the generator changed no voxel")
 
 
+def test_no_placement_tells_too_small_an_organ_from_one_without_a_free_place():
+    from synthesis.engine.generators import get_generator
+
+    host, textural = ball_host(), get_generator("textural")
+    small = synthesize(prepare(host), LesionSpec((110.0, 110.0)), textural, 1).verdict
+    assert isinstance(small, NoPlacement)
+    assert small.reason.endswith("mm thick; choose smaller lesions or another scan.")
+    # two tissues in turn: no lesion lies in one of them alone
+    hu = host.hu.copy()
+    hu[:, :, np.arange(hu.shape[2]) // 6 % 2 == 0] += 400
+    mixed = dataclasses.replace(host, hu=hu)
+    full = synthesize(prepare(mixed), LesionSpec((12.0, 14.0)), textural, 1).verdict
+    assert isinstance(full, NoPlacement)
+    assert "and every place tried crosses its edge" in full.reason
+
+
 def test_no_placement_says_what_the_checks_minded_most():
     """A ball of 4 mm is hardly a voxel on a grid of 3 mm."""
     from synthesis.engine.generators import get_generator

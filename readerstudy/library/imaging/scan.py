@@ -27,7 +27,6 @@ from readerstudy.library.imaging.synthetic import (
 
 Progress = Callable[[int, int], None]
 BURNED_IN = "Letters seem to be drawn into the image: look for names before you use it."
-NO_SIDE_CHECK = "NIfTI says nothing about its scan: a wrong left and right cannot be noticed here."
 
 
 @dataclass(frozen=True)
