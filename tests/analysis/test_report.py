@@ -178,6 +178,9 @@ def test_the_text_says_what_the_numbers_say(results: dict[str, Any]) -> None:
     assert "at a Fleiss' kappa of 0.17" in said[2]
     worse = copy.deepcopy(results)
     worse["data"]["n_missing"] = 60
+    worse["agreement"]["groups"]["all"]["fleiss"]["n"] = 4
+    rows = {row[3]: row[1] for row in tables.all_tables(worse)["agreement"].rows[:9]}
+    assert (rows["Fleiss' kappa"], rows["Gwet's AC1"]) == (4, 120)
     worse["endpoints"]["auc"]["n_readers"] = 12
     worse["primary"]["result"]["ci90"] = [0.55, 0.7]
     found = assemble(worse, [])

@@ -30,9 +30,10 @@ def agreement(results: Results) -> Table:
     rows: list[tuple[Any, ...]] = []
     for name, group in results["agreement"]["groups"].items():
         for about, label, one in _coefficients(group):
+            # Some look only at cases that everybody read.
             rows.append((
-                name, group["n_cases"], about, label, one["estimate"], one.get("ci95"),
-                one["reason"],
+                name, one.get("n", group["n_cases"]), about, label, one["estimate"],
+                one.get("ci95"), one["reason"],
             ))  # fmt: skip
     return Table(
         "agreement", "Agreement between readers",
