@@ -29,6 +29,10 @@ SUITES: dict[str, list[tuple[str, str]]] = {
         ("The whole command", "readerstudy.cases.synthesis_benchmark:command_benchmark"),
         ("How far from real lesions", "readerstudy.cases.synthesis_benchmark:realism_benchmark"),
     ],
+    "recognition": [
+        ("Networks", "readerstudy.cases.recognition.benchmark:network_benchmark"),
+        ("A whole CT", "readerstudy.cases.recognition.benchmark:volume_benchmark"),
+    ],
     "statistics": [
         ("A whole analysis", "readerstudy.analysis.benchmark:whole_benchmark"),
         ("How the time grows", "readerstudy.analysis.benchmark:growth_benchmark"),

@@ -10,10 +10,12 @@ import pytest
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.covariance import u_moments
 from readerstudy.analysis.stats.dbm import dbm
-from readerstudy.analysis.stats.imrmc import imrmc_multi, product
+from readerstudy.analysis.stats.imrmc import imrmc, imrmc_multi, product
+from readerstudy.analysis.stats.inference import f_tail
 from readerstudy.analysis.stats.mrmc import or_single
 from readerstudy.analysis.stats.multi import components, or_multi
 from readerstudy.analysis.stats.readings import Readings
+from readerstudy.analysis.stats.serialize import to_json
 from readerstudy.analysis.stats.simulation import RoeMetz, simulate_conditions, simulate_roe_metz
 from tests.analysis.tables import make, random_readings
 
@@ -210,3 +212,23 @@ def test_unknown_designs_and_metrics_are_refused(three: Conditions) -> None:
         or_multi(three, design="split")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown metric"):
         or_multi(three, "precision")
+
+
+def test_f_with_infinite_denominator_degrees_of_freedom_is_a_chi_squared():
+    """scipy's F gives NaN there; 7.815 is the 5 % point of chi-squared with 3 df."""
+    assert f_tail(7.814727903251179 / 3, 3, None) == pytest.approx(0.05)
+    assert f_tail(7.814727903251179 / 3, 3, float("inf")) == pytest.approx(0.05)
+    assert f_tail(4.757062663089414, 3, 6) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("last", [-3.0, -2.0])
+def test_one_case_that_carries_everything_gives_a_reason_and_no_interval(last):
+    """Three of four readers saw one negative case only: no spread, or no degrees of freedom."""
+    score = np.full((4, 5), -3.0)
+    score[1:, 3] = np.nan
+    score[3, 4] = last
+    found = imrmc(make(score.tolist(), [0, 1, 1, 0, 1], None))
+    assert found.result.ci95 is None
+    assert found.result.p is None
+    assert found.result.reason
+    to_json(found)

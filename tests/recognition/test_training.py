@@ -282,7 +282,6 @@ BAD = {
     "an organ the list lacks": ("data={labelled: LIST, organs: [lung]}", "names none of the"),
     "no such weights": ("network.start=/no.safetensors", "There is no checkpoint /no.safetensors"),
     "weights for nobody": ("synthesizer_checkpoint=x", "needs a synthesizer"),
-    "a learned generator without weights": ("synthesizer=freetumor", "checkpoint"),
 }
 
 

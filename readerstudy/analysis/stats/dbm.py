@@ -17,11 +17,10 @@ from itertools import combinations
 from math import sqrt
 
 import numpy as np
-from scipy import stats
 
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.conditions import Conditions
-from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, holm, infer
+from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, f_tail, holm, infer
 from readerstudy.analysis.stats.multi import GlobalTest, PairDifference
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -164,8 +163,7 @@ def _compare(
         test = GlobalTest("F", None, df1, df2, None, denominator, reason)
     else:
         f = parts.ms_t / denominator
-        p = float(stats.f.sf(f, df1, np.inf if df2 is None else df2))
-        test = GlobalTest("F", f, df1, df2, p, denominator)
+        test = GlobalTest("F", f, df1, df2, f_tail(f, df1, df2), denominator)
     found = []
     for a, b in combinations(range(len(names)), 2):
         gaps = theta[a] - theta[b]

@@ -35,6 +35,9 @@ _WEIGHTS = np.array(
     [[1, 0, 1, 0, 1, 0, 1, 0], [1, 1, 0, 0, 1, 1, 0, 0], [1, 1, 1, 1, 0, 0, 0, 0]], dtype=float
 )
 
+#: Eight moments of size 1 at most, added and subtracted, are exact to about this.
+_ROUNDING = 1e-14
+
 
 @dataclass(frozen=True, eq=False)
 class Product:
@@ -142,8 +145,8 @@ def difference(
     first: Product, second: Product, cross: Product, *, df_rule: DfRule = "exact"
 ) -> ImrmcDifference:
     """Compare two conditions from the products of each with itself and with the other."""
-    variance = first.variance + second.variance - 2 * cross.variance
-    v_variance = first.v_variance + second.v_variance - 2 * cross.v_variance
+    variance = _settled(first.variance + second.variance - 2 * cross.variance)
+    v_variance = _settled(first.v_variance + second.v_variance - 2 * cross.v_variance)
     components = first.components + second.components - 2 * cross.components
     steps = np.minimum(first.steps, second.steps)
     df, df_v = _bdg(components, steps, variance), _bdg(components, steps, v_variance)
@@ -224,9 +227,14 @@ def product(moments: Moments) -> Product | None:
         steps = np.round(1 / (_WEIGHTS @ coefficients) - 1)
     estimate = (_weighted(moments, moments.theta, 1), _weighted(moments, moments.other_theta, 0))
     return Product(
-        estimate, float(coefficients @ m), float(coefficients @ v), m, v, coefficients,
+        estimate, _settled(coefficients @ m), _settled(coefficients @ v), m, v, coefficients,
         _COMPONENTS @ v, steps,
     )  # fmt: skip
+
+
+def _settled(variance: float) -> float:
+    """A variance that is rounding of moments between 0 and 1 is none: it has no df either."""
+    return 0.0 if abs(variance) < _ROUNDING else float(variance)
 
 
 def bdg_df(found: Product, variance: float) -> float | None:

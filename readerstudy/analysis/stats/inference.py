@@ -97,6 +97,8 @@ def infer(
         reason = "the standard error cannot be estimated"
     if reason is None and se is not None and se <= NO_SPREAD:
         reason = "no variation between readers or cases: the standard error is zero"
+    if reason is None and df is not None and df <= 0:
+        reason = "no degrees of freedom: a single reader or case carries the estimate"
     if reason is not None or estimate is None or se is None:
         tests = tuple(
             tost(estimate, None, None, null=null, margin=m, reason=reason) for m in margins
@@ -231,6 +233,13 @@ def _holm(p: list[float]) -> list[float]:
     out = np.empty(len(p))
     out[order] = stepped
     return [float(value) for value in out]
+
+
+def f_tail(statistic: float, df1: float, df2: float | None) -> float:
+    """Upper tail of F. ``df2`` None is infinite, for which scipy gives NaN: a chi-squared then."""
+    if df2 is None or isinf(df2):
+        return float(stats.chi2.sf(df1 * statistic, df1))
+    return float(stats.f.sf(statistic, df1, df2))
 
 
 def holm(p: list[float | None]) -> list[float | None]:

@@ -27,7 +27,7 @@ from scipy import stats
 from readerstudy.analysis.stats import metrics
 from readerstudy.analysis.stats.conditions import Conditions
 from readerstudy.analysis.stats.covariance import Covariance, error_cov
-from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, holm, infer
+from readerstudy.analysis.stats.inference import NO_SPREAD, Inference, f_tail, holm, infer
 from readerstudy.analysis.stats.mrmc import MeanInference, ReaderValue, infer_mean
 from readerstudy.analysis.stats.types import FloatArray
 
@@ -315,10 +315,8 @@ def _global_test(
         p = float(stats.chi2.sf(statistic, df1))
     else:
         statistic = ms_t / denominator
-        # No spread of the readers' differences: the error term is that of the cases alone, and
-        # F with infinite df2 is a chi-squared.
-        p = float(stats.chi2.sf(df1 * statistic, df1) if df2 is None
-                  else stats.f.sf(statistic, df1, df2))  # fmt: skip
+        # no df2: no spread of the readers' differences, the error term is that of the cases alone
+        p = f_tail(statistic, df1, df2)
     return GlobalTest(distribution, statistic, df1, df2, p, denominator)
 
 
