@@ -73,6 +73,14 @@ class Reader:
     def wait(self, name: str, value: Any = True, seconds: float = 30) -> None:
         self.until(lambda: self.state(name) == value, f"{name} to be {value!r}", seconds)
 
+    def wait_open(self, seconds: float = 30) -> None:
+        """Until keys count: all slices in, the draft restored, the form open.
+
+        A case is `loaded` before that when it came as the case ahead; a key pressed then is lost.
+        """
+        opened = lambda: self.state("ready") and self.state("locked") is False  # noqa: E731
+        self.until(opened, "an open form", seconds)
+
     def until(self, holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
         deadline = time.monotonic() + seconds
         while True:
@@ -90,7 +98,7 @@ class Reader:
 
     def answer(self, rating: int) -> None:
         """Choose and save, once all slices are in; returns when another step is reached."""
-        self.until(lambda: self.state("ready") and self.state("locked") is False, "an open form")
+        self.wait_open()
         token = self.state("token")
         self.press(str(rating))
         self.wait("rating", rating)

@@ -99,7 +99,7 @@ def read_as_alice(
     site.start()
     alice.wait("unsent", 0, seconds=60)
 
-    alice.wait("loaded", seconds=60)
+    alice.wait_open(seconds=60)
     token, position = alice.state("token"), alice.state("position")
     alice.press("Shift+P")
     alice.page.wait_for_url("**/pause/")
@@ -113,7 +113,7 @@ def read_as_alice(
     album.take(elsewhere.page, "reader-home-in-the-middle")
     elsewhere.page.get_by_role("link", name="Go on reading").focus()
     elsewhere.press("Enter")
-    elsewhere.wait("loaded", seconds=60)
+    elsewhere.wait_open(seconds=60)
     assert (elsewhere.state("token"), elsewhere.state("position")) == (token, position)
     for number in range(4, EACH):
         look_closely(elsewhere, slots[number], ct, checked, album)
@@ -139,7 +139,7 @@ def read_as_bob(bob: Reader, slots: list[Any], ct: Path) -> None:
 def begin(reader: Reader, rating: int, album: Album | None = None) -> None:
     """Consent and the practice case."""
     reader.give_consent(SLUG)
-    reader.wait("loaded", seconds=60)
+    reader.wait_open(seconds=60)
     if album:
         album.take(reader.page, "reading-practice")
     reader.answer(rating)
@@ -172,7 +172,7 @@ def look_closely(
     reader: Reader, slot: Any, ct: Path, checked: set[str], album: Album | None = None
 ) -> None:
     """Once for each arm: every grey level on the canvas is the one the source HU give."""
-    reader.wait("loaded", seconds=60)
+    reader.wait_open(seconds=60)
     if slot.arm in checked:
         return
     checked.add(slot.arm)

@@ -97,7 +97,7 @@ def start_main(reader: Reader) -> None:
     reader.page.wait_for_url("**/practice-done/")
     reader.press("Enter")
     reader.page.wait_for_url("**/case/")
-    reader.wait("loaded")
+    reader.wait_open()
 
 
 def test_R11_a_reader_reads_a_whole_trial_by_keyboard_alone(study, alice):
@@ -170,7 +170,7 @@ def test_R3_kill_9_in_mid_case_and_a_reload_keep_case_and_draft(study, alice):
     reader = alice(allowed=("Failed to load resource", "ERR_CONNECTION_REFUSED"))
     start_main(reader)
     reader.answer(5)
-    reader.wait("loaded")
+    reader.wait_open()
     token = reader.state("token")
     reader.press("2", "c")
     reader.page.keyboard.type("edge too sharp")
@@ -179,7 +179,7 @@ def test_R3_kill_9_in_mid_case_and_a_reload_keep_case_and_draft(study, alice):
     study.kill()
     study.start()
     reader.page.reload()
-    reader.wait("loaded")
+    reader.wait_open()
     assert reader.state("token") == token and reader.state("rating") == 2
     assert reader.page.locator(".rv-comment").input_value() == "edge too sharp"
     reader.press("Enter")
@@ -261,13 +261,13 @@ def test_resume_at_the_same_case_in_another_browser(study, alice):
     reader = alice()
     start_main(reader)
     reader.answer(4)
-    reader.wait("loaded")
+    reader.wait_open()
     token = reader.state("token")
     reader.press("5")
     reader.page.wait_for_timeout(1500)
     elsewhere = alice()
     elsewhere.page.goto(f"{study.url}/read/liver/")
-    elsewhere.wait("loaded")
+    elsewhere.wait_open()
     assert elsewhere.state("token") == token and elsewhere.state("rating") == 5
     elsewhere.answer(5)
     # R2: the first browser answers the same case too late and is told.
@@ -300,7 +300,7 @@ def test_R8_a_slice_that_fails_to_load_keeps_the_answer_locked_until_it_is_in(st
     reader = alice(allowed=("Failed to load resource", "503"))
     start_main(reader)
     reader.answer(4)
-    reader.wait("loaded")
+    reader.wait_open()
     failing = {"on": True}
 
     def fail(route: Any) -> None:
@@ -328,7 +328,7 @@ def test_R10_a_pause_of_the_trial_reaches_the_reader_with_the_next_answer(study,
     start_main(reader)
     state = "from readerstudy.trials.models import Trial; Trial.objects.update(state={!r})"
     study.python(state.format("paused"))
-    reader.wait("loaded")
+    reader.wait_open()
     reader.press("6", "Enter")
     reader.page.get_by_text("is paused").first.wait_for()
     study.python(state.format("open"))
@@ -341,7 +341,7 @@ def test_pause_by_key_and_go_on_at_the_same_case(study, alice):
     reader = alice()
     start_main(reader)
     reader.answer(2)
-    reader.wait("loaded")
+    reader.wait_open()
     reader.wait("unsent", 0)
     token = reader.state("token")
     reader.press("Shift+P")
