@@ -77,7 +77,7 @@ class Data(Section):
 
 class Network(Section):
     name: Literal["unet", "segresnet", "dynunet", "swinunetr"] = Field(
-        default="unet", description="Architecture; see docs/benchmarks/recognition.md for costs."
+        default="unet", description="Architecture; `benchmark recognition` shows what each costs."
     )
     width: int = Field(default=16, ge=4, description="Channels of the first level.")
     start: str = Field(default="", description="Checkpoint to start from; random where empty.")
