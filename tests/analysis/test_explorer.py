@@ -16,11 +16,13 @@ from readerstudy.trials.models import Case, Membership, Trial
 from readerstudy.trials.preparation import rendition_seed
 from tests.cases.conftest import keep
 from tests.cases.test_outline import RULE
+from tests.e2e.patience import until
 from tests.reading.world import make_rendition, pixels
 from tests.synthesis.hosts import ball_host
 
 pytestmark = pytest.mark.django_db
 CASES = "/results/demo/cases/"
+LOADED = "Boolean(window.__viewer && window.__viewer.loaded && window.__viewer.ready)"
 
 
 def html(response: Any) -> str:
@@ -219,6 +221,8 @@ def fooling(unblinded: Trial, drawn_once: Any, request: Any) -> tuple[Trial, Cas
     case.save()
     case.truth.candidate = candidate.pk
     case.truth.save()
+    for other in unblinded.cases.filter(phase="main", truth__arm="synthetic").exclude(pk=case.pk):
+        with_images(unblinded, other.number)
     return unblinded, case
 
 
@@ -243,12 +247,7 @@ def test_from_the_map_to_a_fooled_case_with_its_truth(
     assert page.inner_text("#map-readout").startswith(f"{case}, synthetic")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{CASES}{case.number}/?truth=synthetic")
-    page.wait_for_selector("#rv-truth")
-    for _ in range(100):
-        if page.evaluate("Boolean(window.__viewer && window.__viewer.loaded)"):
-            break
-        page.wait_for_timeout(50)
-    assert page.evaluate("window.__viewer.ready")
+    until(lambda: page.evaluate(LOADED), "all slices")
     assert page.inner_text("#rv-truth") == "Synthetic"
     assert "misled" in page.inner_text(".rv-answers")
     assert page.locator(".rv-outline").count() == 1
@@ -258,8 +257,11 @@ def test_from_the_map_to_a_fooled_case_with_its_truth(
     assert page.locator(".rv-outline").count() == 0
     page.keyboard.press("n")
     page.wait_for_url(lambda url: f"{CASES}{case.number}/" not in url)
+    until(lambda: page.evaluate(LOADED), "all slices")
+    assert page.inner_text("#rv-truth") == "Synthetic"
     page.go_back()
-    page.wait_for_selector("#rv-truth")
+    page.wait_for_url(f"**{CASES}{case.number}/?truth=synthetic")
+    until(lambda: page.evaluate(LOADED), "all slices")
     page.keyboard.press("Escape")
     page.wait_for_url(f"**{CASES}?truth=synthetic")
     context.close()

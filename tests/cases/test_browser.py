@@ -11,6 +11,7 @@ from readerstudy.cases.patches import load_patch
 from readerstudy.library import selectors as library
 
 pytestmark = pytest.mark.browser
+PAINTED = "() => new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r())))"
 
 
 @pytest.fixture
@@ -29,12 +30,9 @@ def page(transactional_db, live_server, browser, client_for, coordinator):
 
 
 def settled(page):
-    for _ in range(100):
-        if page.evaluate("document.documentElement.dataset.ready") == "true":
-            page.wait_for_timeout(120)
-            return
-        page.wait_for_timeout(50)
-    raise AssertionError("the voxels did not load")
+    """Until the voxels are in and what was asked for is painted."""
+    page.wait_for_selector("html[data-ready=true]", state="attached")
+    page.evaluate(PAINTED)
 
 
 def grey_at_lesion(page, plane="axial"):
@@ -86,7 +84,7 @@ def test_curating_by_keyboard_alone(page, live_server, made_run, host):
     )
     after = grey_at_lesion(page)
     page.keyboard.press("b")
-    page.wait_for_timeout(120)
+    page.evaluate(PAINTED)
     before = grey_at_lesion(page)
     z, y, x = middle
     around = (z, slice(y - 1, y + 2), slice(x - 1, x + 2))
@@ -103,6 +101,7 @@ def test_curating_by_keyboard_alone(page, live_server, made_run, host):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("m")
     page.keyboard.press("2")
+    page.evaluate(PAINTED)
     assert page.locator("#toggle-outline").get_attribute("aria-pressed") == "true"
     assert "W 400" in page.locator("#plane-status").inner_text()
 

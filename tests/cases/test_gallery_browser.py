@@ -31,7 +31,7 @@ def test_sliders_follow_and_stay_while_new_lesions_come_in(page, live_server, ma
 
     Candidate.objects.filter(pk=second.pk).update(run=made_run)
     SynthesisRun.objects.filter(pk=made_run.pk).update(made=2)
-    page.locator(f"#lesion-{second.pk}").wait_for(timeout=8000)
+    page.locator(f"#lesion-{second.pk}").wait_for()
     assert "2 of 3" in page.locator("#k-of-n").inner_text()
     assert shot.evaluate(SPLIT) == "80%"
     assert slider.input_value() == "80"

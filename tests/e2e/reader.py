@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from tests.conftest import PASSWORD
 from tests.e2e.conftest import Watch
+from tests.e2e.patience import until
 from tests.live import Site
 
 NOTICE = "() => document.querySelector('.rv-notice')?.innerText ?? ''"
@@ -82,15 +82,7 @@ class Reader:
         self.until(opened, "an open form", seconds)
 
     def until(self, holds: Callable[[], bool], what: str, seconds: float = 30) -> None:
-        deadline = time.monotonic() + seconds
-        while True:
-            try:
-                if holds():
-                    return
-            except Exception:  # noqa: BLE001 - the page is on its way to another
-                pass
-            assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
-            time.sleep(0.05)
+        until(holds, what, seconds)
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from tests.e2e.reader import Reader, grey
 
@@ -34,6 +35,13 @@ from tests.reading.world import build
 readers = [create_user(f"reader{n}@example.org", password=PASSWORD, display_name=f"Reader {n}")
            for n in range(1, 21)]
 build(readers, practice=1, main=4, hu=scan(), bucket=1 << 20)
+"""
+DRAFTS = """
+from readerstudy.reading.models import Reading
+print(json.dumps([
+    [row.assignment.membership.user.email, row.draft.get("rating")]
+    for row in Reading.objects.filter(assignment__judgment=None)
+]))
 """
 ANSWERS = """
 from readerstudy.reading.models import Judgment
@@ -184,6 +192,7 @@ def test_R3_kill_9_in_mid_case_and_a_reload_keep_case_and_draft(study, alice):
     assert reader.page.locator(".rv-comment").input_value() == "edge too sharp"
     reader.press("Enter")
     reader.until(lambda: reader.state("position") == 3, "the third case")
+    reader.wait("unsent", 0)
     rows = answers(reader)
     assert [row["rating"] for row in rows] == [3, 5, 2]
     assert rows[2]["comment"] == "edge too sharp" and rows[2]["viewing"]["resumed"] == 1
@@ -197,7 +206,7 @@ def test_R4_an_answer_given_while_the_server_is_dead_is_sent_when_it_is_back(stu
     study.kill()
     reader.answer(6)
     assert reader.state("position") == 2 and reader.state("unsent") == 1
-    assert "not sent yet" in reader.page.locator(".rv-connection").inner_text()
+    expect(reader.page.locator(".rv-connection")).to_contain_text("not sent yet")
     study.start()
     reader.wait("unsent", 0, seconds=45)
     assert [row["rating"] for row in answers(reader)] == [3, 6]
@@ -264,12 +273,13 @@ def test_resume_at_the_same_case_in_another_browser(study, alice):
     reader.wait_open()
     token = reader.state("token")
     reader.press("5")
-    reader.page.wait_for_timeout(1500)
+    reader.until(lambda: [reader.email, 5] in study.python(DRAFTS), "the draft on the server")
     elsewhere = alice()
     elsewhere.page.goto(f"{study.url}/read/liver/")
     elsewhere.wait_open()
     assert elsewhere.state("token") == token and elsewhere.state("rating") == 5
     elsewhere.answer(5)
+    elsewhere.wait("unsent", 0)
     # R2: the first browser answers the same case too late and is told.
     reader.press("2", "Enter")
     reader.page.get_by_text("had an answer already").wait_for()
@@ -319,6 +329,7 @@ def test_R8_a_slice_that_fails_to_load_keeps_the_answer_locked_until_it_is_in(st
     reader.page.get_by_role("button", name="Try again now").click()
     reader.answer(4)
     assert reader.state("position") == 3
+    reader.wait("unsent", 0)
     row = answers(reader)[2]
     assert row["viewing"]["frame_errors"][0]["frame"] == 3 and "frame_errors" in row["flags"]
 
