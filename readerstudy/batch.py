@@ -1,21 +1,28 @@
 """Batch work over many volumes: several processes, resumable, one bad volume stops nothing.
 
 Each item writes its own result, beside and then renamed; so an item whose result is there is
-done, whoever killed the run before, and a second run only makes what is missing.
+done, whoever killed the run before, and a second run only makes what is missing. An item that
+takes its process down with it (no memory left) is tried once more alone, and then given up.
 """
 
 from __future__ import annotations
 
+import csv
+import io
 import logging
 import multiprocessing
+import os
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from readerstudy.errors import UserError
+from readerstudy.storage import atomic_write_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +30,14 @@ Item = TypeVar("Item")
 
 #: Seconds between two lines of progress.
 _SAY_EVERY_S = 2.0
+#: What failed, beside the results: a row each, with the reason.
+FAILED = "failed.csv"
+
+
+class SomeFailed(UserError):
+    """A batch was worked through, and some of its items could not be."""
+
+    exit_status = 3
 
 
 @dataclass
@@ -42,6 +57,31 @@ class Outcome:
             parts.append(f"{len(self.failed)} failed")
         rate = f", {len(self.made) / self.seconds * 60:.1f} a minute" if self.seconds > 1 else ""
         return ", ".join(parts) + rate + "."
+
+    def close(self, out: Path, what: str = "volumes") -> None:
+        """Leave failed.csv in the folder ``out`` where items failed, and none where none did.
+
+        Raises:
+            SomeFailed: items failed; exit status 3.
+        """
+        if not self.failed:
+            (out / FAILED).unlink(missing_ok=True)
+            return
+        atomic_write_bytes(out / FAILED, failed_table(self.failed))
+        total = len(self.made) + len(self.found) + len(self.failed)
+        raise SomeFailed(
+            f"{len(self.failed)} of {total} {what} failed; {out / FAILED} says why. The same "
+            "command tries them again and leaves the others as they are."
+        )
+
+
+def failed_table(failed: dict[str, str]) -> bytes:
+    """CSV with the columns name and reason, in the order of the names."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "reason"])
+    writer.writerows(sorted(failed.items()))
+    return text.getvalue().encode()
 
 
 @dataclass(frozen=True)
@@ -67,12 +107,13 @@ class Batch(Generic[Item]):
         """
         if workers < 1:
             raise UserError(f"--workers is at least 1, not {workers}.")
-        names = [self.name(item) for item in items]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise UserError(f"Two items have the name {twice!r}; rename one.")
-        outcome = Outcome(found=[self.name(item) for item in items if self.done(item)])
-        todo = [item for item in items if not self.done(item)]
+        self.check_names(items)
+        outcome, todo = Outcome(), []
+        for item in items:
+            if self.done(item):
+                outcome.found.append(self.name(item))
+            else:
+                todo.append(item)
         begun = said = time.monotonic()
         for name, fault in self._results(todo, workers):
             if fault is None:
@@ -87,39 +128,67 @@ class Batch(Generic[Item]):
         outcome.seconds = time.monotonic() - begun
         return outcome
 
+    def check_names(self, items: Sequence[Item]) -> None:
+        """Raises UserError when two items have one name, and so one result."""
+        twice = [name for name, n in Counter(map(self.name, items)).items() if n > 1]
+        if twice:
+            raise UserError(f"Two items have the name {twice[0]!r}; rename one.")
+
     def _results(self, todo: Sequence[Item], workers: int) -> Iterator[tuple[str, str | None]]:
         if workers == 1 or len(todo) < 2:
             for item in todo:
                 yield self.name(item), _attempt(self.work, item)
             return
-        # spawn: a forked copy of a process that runs torch's threads may hang
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, len(todo)), mp_context=context) as pool:
-            yield from self._from(pool, iter(todo), workers)
+        waiting = deque(todo)
+        while waiting:
+            running: dict[Future[str | None], Item] = {}
+            try:
+                yield from self._together(waiting, running, min(workers, len(waiting)))
+            except BrokenProcessPool:
+                # one of these took its process down: which one, each of them shows alone
+                for item in running.values():
+                    yield self.name(item), self._alone(item)
 
-    def _from(
-        self, pool: ProcessPoolExecutor, todo: Iterator[Item], workers: int
+    def _together(
+        self, waiting: deque[Item], running: dict[Future[str | None], Item], workers: int
     ) -> Iterator[tuple[str, str | None]]:
-        running: dict[Future[str | None], str] = {}
+        """Results as they come; ``running`` holds what was begun and has none yet."""
+        pool = _pool(workers)
         try:
-            while True:
+            while waiting or running:
                 # a short queue: thousands of items are not all pickled at once
-                for item in todo:
-                    running[pool.submit(_attempt, self.work, item)] = self.name(item)
-                    if len(running) >= 2 * workers:
-                        break
-                if not running:
-                    return
+                while waiting and len(running) < 2 * workers:
+                    future = pool.submit(_attempt, self.work, waiting[0])
+                    running[future] = waiting.popleft()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    name = running.pop(future)
-                    yield name, future.result()
-        except BrokenProcessPool:
-            raise UserError(
-                "A worker process was killed (out of memory?); run the command again with fewer "
-                "--workers: what is done stays done."
-            ) from None
+                    fault = future.result()
+                    yield self.name(running.pop(future)), fault
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def _alone(self, item: Item) -> str | None:
+        with _pool(1) as pool:
+            try:
+                return pool.submit(_attempt, self.work, item).result()
+            except BrokenProcessPool:
+                return "The process that worked on it was killed; there may be too little memory."
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    # spawn: a forked copy of a process that runs torch's threads may hang
+    context = multiprocessing.get_context("spawn")
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    return ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_set_up, initargs=(threads,)
+    )
+
+
+def _set_up(threads: int) -> None:
+    """A fresh process knows nothing of Django yet; and the processes share the cores evenly."""
+    import django
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    django.setup()
 
 
 def _attempt(work: Callable[[Item], None], item: Item) -> str | None:

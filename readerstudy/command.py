@@ -1,4 +1,7 @@
-"""Base of the management commands: a `UserError` is one sentence on stderr and exit status 2."""
+"""Base of the management commands: a `UserError` is one sentence on stderr and an exit status.
+
+The status is 2, or 3 where a batch was worked through and some of its items failed.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,6 @@ class Command(BaseCommand):
         try:
             return super().execute(*args, **options)
         except UserError as error:
-            raise CommandError(str(error), returncode=2) from error
+            raise CommandError(str(error), returncode=error.exit_status) from error
         except KeyboardInterrupt:
             raise CommandError("Stopped.", returncode=130) from None

@@ -6,7 +6,9 @@ from __future__ import annotations
 class UserError(Exception):
     """Something a person can put right. `str(error)` is shown to them as it stands."""
 
+    #: Of a page, and of a command.
     status = 400
+    exit_status = 2
 
 
 class Conflict(UserError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from readerstudy.batch import Batch
+from readerstudy.batch import Batch, SomeFailed
 from readerstudy.errors import UserError
 
 
@@ -57,9 +57,24 @@ def test_what_is_there_is_not_made_again(tmp_path):
     assert (tmp_path / "a").stat().st_mtime_ns == before
 
 
-def test_a_killed_worker_ends_in_a_sentence(tmp_path):
-    with pytest.raises(UserError, match="worker process was killed"):
-        batch().run(items(tmp_path, "kill", "a", "b"), workers=2, tell=print)
+def test_an_item_that_kills_its_process_is_given_up_and_the_rest_is_made(tmp_path):
+    wanted = items(tmp_path, "a", "kill", "b", "c", "d", "e", "f")
+    outcome = batch().run(wanted, workers=2, tell=print)
+    assert sorted(outcome.made) == ["a", "b", "c", "d", "e", "f"]
+    assert list(outcome.failed) == ["kill"]
+    assert "was killed" in outcome.failed["kill"]
+
+
+def test_what_failed_is_listed_beside_the_results_until_nothing_fails(tmp_path):
+    outcome = batch().run(items(tmp_path, "a", "odd", "bad"), tell=print)
+    with pytest.raises(SomeFailed, match="2 of 3 volumes failed") as error:
+        outcome.close(tmp_path)
+    assert error.value.exit_status == 3
+    rows = (tmp_path / "failed.csv").read_text().splitlines()
+    assert rows[:2] == ["name,reason", "bad,This volume is cut off."]
+    assert rows[2].startswith("odd,")
+    batch().run(items(tmp_path, "a"), tell=print).close(tmp_path)
+    assert not (tmp_path / "failed.csv").exists()
 
 
 def test_bad_wishes_are_refused(tmp_path):

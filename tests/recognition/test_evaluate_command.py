@@ -91,9 +91,20 @@ def test_a_second_run_measures_only_what_changed(study, capsys):
     assert summary["poor", "Dice"]["value"] == "1"
 
 
+def test_several_processes_write_the_bytes_of_one(study):
+    alone, many = run(study), run(study, "--workers", "2", out="many")
+    files = {path.relative_to(alone) for path in alone.rglob("*") if path.is_file()}
+    assert files == {path.relative_to(many) for path in many.rglob("*") if path.is_file()}
+    assert {f for f in files if (alone / f).read_bytes() != (many / f).read_bytes()} == set()
+
+
 def test_a_broken_scan_is_reported_and_left_out_for_all(study, capsys):
     (study / "poor" / "a_mask.nii.gz").write_bytes(b"not a mask")
-    out = run(study)
+    with pytest.raises(CommandError, match="1 of 6 scans failed") as error:
+        run(study)
+    assert error.value.returncode == 3
+    out = study / "out"
+    assert (out / "failed.csv").read_text().splitlines()[1].startswith("poor/a,")
     assert {r["scan"] for r in rows(out / "per_case.csv")} == {"b", "c"}
     told = capsys.readouterr()
     assert "1 failed" in told.out

@@ -90,11 +90,18 @@ def test_a_folder_is_worked_through_and_a_broken_file_skipped(tmp_path, checkpoi
         write_volume(scans, f"s{seed}", seed)
         (scans / f"s{seed}_label.nii.gz").unlink()
     (scans / "broken.nii.gz").write_bytes(b"nothing")
-    run(scans, checkpoint, tmp_path / "out")
+    with pytest.raises(CommandError, match="1 of 3 volumes failed") as error:
+        run(scans, checkpoint, tmp_path / "out")
+    assert error.value.returncode == 3
     told = capsys.readouterr()
     assert "2 made, 1 failed" in told.out
     assert "broken" in told.err
     assert not (tmp_path / "out" / "broken").exists()
+    assert (tmp_path / "out" / "failed.csv").read_text().splitlines()[1].startswith("broken,")
+    (scans / "broken.nii.gz").unlink()
+    run(scans, checkpoint, tmp_path / "out")
+    assert "0 made, 2 were there already." in capsys.readouterr().out
+    assert not (tmp_path / "out" / "failed.csv").exists()
 
 
 BAD = {

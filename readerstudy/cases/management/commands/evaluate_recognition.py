@@ -109,6 +109,7 @@ class Command(BaseCommand):
             for row in rows:
                 self.stdout.write(f"  {_line(row)}")
         self.stdout.write(f"{outcome} Written to {out}.")
+        outcome.close(out, "scans")
 
 
 def _methods(given: list[str]) -> list[tuple[str, Path]]:

@@ -73,9 +73,10 @@ class Command(BaseCommand):
             work=partial(look, checkpoint=checkpoint, settings=settings, tell=tell),
         )
         outcome = batch.run(wanted, workers=options["workers"], tell=self.stderr.write)
-        if outcome.failed and not outcome.made and not outcome.found:
+        if alone and outcome.failed:
             raise CasesError(next(iter(outcome.failed.values())))
         self.stdout.write(f"{outcome} Written to {out}.")
+        outcome.close(out)
 
     def _progress(self) -> Any:
         begun = said = time.monotonic()
