@@ -238,33 +238,6 @@ def test_df_of_an_answer_without_interval_is_a_dash(small: Path) -> None:
     assert report.render(results, [], "pdf").startswith(b"%PDF")
 
 
-def test_a_study_of_modalities_has_the_same_report(tmp_path: Path) -> None:
-    rows = ["reader,modality,case,truth,rating"]
-    rows += [
-        f"R{r},{m},C{c:02d},{int(c % 3 == 0)},{(5 * r + 3 * c + len(m) * (c % 3 == 0)) % 7}"
-        for r in (1, 2, 3)
-        for m in ("old", "newer", "newest")
-        for c in range(18)
-    ]
-    path = tmp_path / "ratings.csv"
-    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
-    results = analyze_file(Wanted(path), quiet).results
-    assert results["primary"]["question"] == "any difference"
-    assert ("Possible first readings (readers × cases × modalities)", 162) in [
-        row[:2] for row in tables.all_tables(results)["flow"].rows
-    ]
-    schema = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    found = jsonschema_rs.Draft202012Validator(schema).iter_errors(results)
-    assert [str(error) for error in found] == []
-    made = tables.all_tables(results)
-    assert len(made["comparison"].rows) == 3
-    figures_made = list(figures.draw_all(results, screen=False))
-    assert {f.name for f in figures_made} == {"differences", "means", "roc", "flow"}
-    document = assemble(results, figures_made)
-    assert "F(2" in document.sentence
-    assert report.render(results, figures_made, "pdf").startswith(b"%PDF")
-
-
 def test_checklists_are_complete() -> None:
     counts = {one.name.split()[0]: len(one.items) for one in checklists.guidelines()}
     assert counts == {"STARD": 38, "CLAIM,": 22, "GRRAS": 15}

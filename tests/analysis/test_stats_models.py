@@ -146,6 +146,26 @@ def test_halves_and_stretches_by_hand() -> None:
     assert (got.n, got.n_readers) == (16, 2)
 
 
+def test_the_smooth_curve_is_a_tricube_weighted_line_at_each_position() -> None:
+    """LOESS by hand: at one position, weighted least squares over the nearest two thirds."""
+    rng = np.random.default_rng(5)
+    right = (rng.random((4, 90)) < np.linspace(0.5, 0.9, 90)).astype(int)
+    own = timing.order_effect(ordered(right.tolist())).smooth
+    assert own.reason is None
+    assert own.n == 360
+    at = 30
+    x, y = own.curve[at]
+    orders, hits = np.tile(np.arange(1, 91), 4), right.ravel()
+    apart = np.abs(orders - x)
+    near = np.sort(apart)[round(2 / 3 * 360) - 1]
+    weight = np.where(apart < near, (1 - (apart / near) ** 3) ** 3, 0.0)
+    line = np.polyfit(orders - x, hits, 1, w=np.sqrt(weight))
+    assert y == pytest.approx(line[1], abs=2e-3)
+    few = timing.order_effect(ordered([[1, 0, 1, 1]])).smooth
+    assert few.curve == ()
+    assert few.reason == "fewer than 10 positions in the order"
+
+
 def test_a_reader_without_order_effect_shows_none() -> None:
     rng = np.random.default_rng(6)
     got = timing.order_effect(ordered((rng.random((12, 60)) < 0.7).astype(int).tolist()))

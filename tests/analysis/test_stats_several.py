@@ -221,6 +221,7 @@ def test_f_with_infinite_denominator_degrees_of_freedom_is_a_chi_squared():
     assert f_tail(4.757062663089414, 3, 6) == pytest.approx(0.05)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("last", [-3.0, -2.0])
 def test_one_case_that_carries_everything_gives_a_reason_and_no_interval(last):
     """Three of four readers saw one negative case only: no spread, or no degrees of freedom."""

@@ -23,7 +23,10 @@ def draw_order(results: dict[str, Any], theme: Theme) -> Figure | None:
             axes.plot((x, x), clipped(b["ci95"]), color=theme.main, lw=1.6)
         axes.plot((b["low"] - 0.5, b["high"] + 0.5), (b["mean"], b["mean"]), color=theme.soft, lw=5)
     axes.plot(middle, [b["mean"] for b in bins], "o", color=theme.main, ms=5.5)
-    low = min([0.45, *[clipped(b["ci95"])[0] for b in bins if b["ci95"]]])
+    curve = [(x, min(max(y, 0.0), 1.0)) for x, y in results["order"]["smooth"]["curve"]]
+    if curve:
+        axes.plot(*zip(*curve, strict=True), color=theme.second, lw=1.4)
+    low = min([0.45, *[clipped(b["ci95"])[0] for b in bins if b["ci95"]], *[y for _, y in curve]])
     axes.set_ylim(max(0.0, low - 0.05), 1.0)
     axes.set_xlim(bins[0]["low"] - 1, bins[-1]["high"] + 1)
     axes.grid(axis="y")
@@ -39,7 +42,13 @@ def describe_order(results: dict[str, Any]) -> str:
         for b in results["order"]["bins"]
         if b["mean"] is not None
     ]
-    return f"Mean accuracy of readers along the order of reading; {'; '.join(parts)}."
+    own = results["order"]["smooth"]
+    smooth = (
+        f" A smooth curve through all readings runs from {own['curve'][0][1]:.2f} to "
+        f"{own['curve'][-1][1]:.2f}."
+        if own["curve"] else ""
+    )  # fmt: skip
+    return f"Mean accuracy of readers along the order of reading; {'; '.join(parts)}.{smooth}"
 
 
 def draw_times(results: dict[str, Any], theme: Theme) -> Figure | None:

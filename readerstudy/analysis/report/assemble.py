@@ -203,7 +203,10 @@ def _verdicts(b: Builder) -> tuple[Section, ...]:
         _section("Course of reading", 2, (
             b.figure("F6", "order", "Accuracy over the order of reading",
                      "the order of reading is not given" if not has["order_index"]
-                     else "too few readings"),
+                     else "too few readings",
+                     "Dots and bars: mean of readers in stretches of equal length, with the 95 % "
+                     "interval over readers. Curve: all readings smoothed without stretches "
+                     "(LOESS)."),
             b.table("T11", "order", "Accuracy over the course of reading",
                     "the order of reading is not given"),
             b.table("T11b", "trends", "Learning, fatigue, time and experience", "no such columns"),

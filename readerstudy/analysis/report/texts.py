@@ -8,7 +8,7 @@ from typing import Any
 
 from readerstudy.analysis.tables import balanced
 
-from .inline import Results
+from .inline import Results, lookup
 
 COVARIANCE = {
     "jackknife": "the jackknife",
@@ -241,6 +241,8 @@ def _beside(results: Results) -> Iterator[str]:
             "From the first to the second half of reading, accuracy changed by "
             "{order.halves.estimate|share} ({order.halves.ci95|open}; {order.halves.p|p}; {@F6})."
         )
+    if results["generators"]:
+        yield from _compared(results, "generators", "generators")
     organ = results["heterogeneity"]["organ"]
     if organ and organ["test"] and organ["test"]["p"] is not None:
         yield (
@@ -263,11 +265,58 @@ def _modalities(results: Results) -> Iterator[str]:
         f"({{@T3}}). The mean AUC was {', '.join(parts)} ({{@T4}})."
     )
     if results["comparison"]:
-        test = results["comparison"]["rrrc"]["test"]
-        if test["p"] is not None:
-            df2 = "" if test["df2"] is None else ", {comparison.rrrc.test.df2|df}"
-            yield (
-                "The modalities were compared at once with "
-                f"{test['distribution']}({{comparison.rrrc.test.df1|n}}{df2}) = "
-                "{comparison.rrrc.test.statistic|two}, {comparison.rrrc.test.p|p} ({@T7})."
-            )
+        yield from _compared(results, "comparison", "modalities")
+
+
+def _compared(results: Results, key: str, word: str) -> Iterator[str]:
+    """What the comparison of ``word`` (generators or modalities) at ``key`` found."""
+    own = results[key]["rrrc"]
+    if len(own["differences"]) == 1:
+        yield _difference(results, f"{key}.rrrc.differences.0", word)
+        return
+    test = own["test"]
+    if test["p"] is None:
+        yield f"The {word} could not be compared: {test['reason']} ({{@T7}})."
+        return
+    df2 = "" if test["df2"] is None else f", {{{key}.rrrc.test.df2|df}}"
+    yield (
+        f"The {word} were compared at once with "
+        f"{test['distribution']}({{{key}.rrrc.test.df1|n}}{df2}) = "
+        f"{{{key}.rrrc.test.statistic|two}}, {{{key}.rrrc.test.p|p}} ({{@T7}}). "
+        + _apart(results, key, word)
+    )
+
+
+def _difference(results: Results, path: str, word: str) -> str:
+    """The one difference of two generators or modalities, with its interval and both tests."""
+    pair = lookup(results, path)
+    label = results["generators" if word == "generators" else "comparison"]["label"]
+    named = (
+        f"Between the {word} {pair['first']} and {pair['second']} the mean {label} differed by "
+        f"{{{path}.result.estimate|share}} ({pair['first']} minus {pair['second']}"
+    )
+    if pair["result"]["ci95"] is None:
+        return (
+            f"{named}; {{@T7}}); its uncertainty cannot be computed: {{{path}.result.reason|text}}."
+        )
+    return (
+        f"{named}; 95 % interval {{{path}.result.ci95|open}}; df {{{path}.result.df|df}}; "
+        f"{{{path}.result.p|p}} against no difference; 90 % interval {{{path}.result.ci90|open}}; "
+        f"equivalence within ±{{plan.margin|g}}: {{{path}.result.tost.0.p|p}}; {{@T7}})."
+    )
+
+
+def _apart(results: Results, key: str, word: str) -> str:
+    """Which pairs differ after Holm's adjustment."""
+    pairs = results[key]["rrrc"]["differences"]
+    found = [
+        f"{d['first']} minus {d['second']} "
+        f"{{{key}.rrrc.differences.{i}.result.estimate|share}} "
+        f"({{{key}.rrrc.differences.{i}.result.ci95|open}}; "
+        f"{{{key}.rrrc.differences.{i}.p_holm|p}} after Holm)"
+        for i, d in enumerate(pairs)
+        if d["p_holm"] is not None and d["p_holm"] < 0.05
+    ]
+    if found:
+        return f"Pairs of {word} that differ: {'; '.join(found)}."
+    return f"No two {word} differ after Holm's adjustment."

@@ -12,5 +12,5 @@ figures. Conventions that hold in every module:
 
 from __future__ import annotations
 
-#: Changes whenever a number for the same input could change.
-ENGINE_VERSION = "2.0.0"
+#: Changes whenever a number for the same input, or the shape of the document, could change.
+ENGINE_VERSION = "2.1.0"

@@ -21,7 +21,7 @@ from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.serialize import to_json
 from readerstudy.analysis.stats.tidy import Judgments, case_facts, check, to_readings
 
-SCHEMA = "readerstudy.results/2"
+SCHEMA = "readerstudy.results/3"
 #: Endpoints analysed with readers and cases random, the primary one first on a page.
 ENDPOINTS = (
     "auc",
@@ -95,7 +95,7 @@ def _steps(
         ("endpoints", "Endpoints",
          lambda: {key: _endpoint(readings, key, plan) for key in ENDPOINTS}),
         ("methods", "The primary endpoint by other methods",
-         lambda: sections.methods(readings, checked.first, plan, rng("bootstrap"))),
+         lambda: sections.methods(readings, plan, rng("bootstrap"))),
         ("permutation", "Permutation test",
          lambda: sections.permutation(readings, plan, rng("permutation"))),
         ("reader_average", "Readers",

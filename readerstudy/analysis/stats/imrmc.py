@@ -245,8 +245,10 @@ def bdg_df(found: Product, variance: float) -> float | None:
 def _bdg(components: FloatArray, steps: FloatArray, variance: float) -> float | None:
     if variance < 0:
         return None
-    spread = float((components**2 / steps**3).sum())
     least = float(steps.min())
+    if least <= 0:
+        return 0.0  # a single reader or case carries the estimate: `infer` says so
+    spread = float((components**2 / steps**3).sum())
     return max(variance**2 / spread, least) if spread > 0 else least
 
 

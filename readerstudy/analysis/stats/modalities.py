@@ -13,9 +13,7 @@ import numpy as np
 
 from readerstudy.analysis.stats import ENGINE_VERSION, sections
 from readerstudy.analysis.stats.analyze import SCHEMA, Progress, notes, silent
-from readerstudy.analysis.stats.bootstrap import bootstrap_2way
 from readerstudy.analysis.stats.conditions import Conditions
-from readerstudy.analysis.stats.imrmc import imrmc
 from readerstudy.analysis.stats.inference import Verdict, verdict
 from readerstudy.analysis.stats.mrmc import OrSingle, or_single
 from readerstudy.analysis.stats.multi import OrMulti, or_multi
@@ -84,22 +82,11 @@ def _condition(
             "reader": reader, "n_positive": len(x), "n_negative": len(y),
             "auc": delong(x, y, positive=own.positive), "roc": roc_points(x, y),
         })  # fmt: skip
-    routes = [("Obuchowski-Rockette, " + plan.covariance + " covariance", done.rrrc)]
-    if plan.covariance != "unbiased":
-        other = or_single(own, "auc", "unbiased", margins=(plan.margin,)).rrrc
-        routes.append(("Obuchowski-Rockette, unbiased U-statistic covariance", other))
-    routes += [
-        ("U-statistic (iMRMC), BDG degrees of freedom",
-         imrmc(own, "auc", margins=(plan.margin,)).result),
-        (f"Bootstrap of readers and cases, {plan.replicates} replicates, percentile",
-         bootstrap_2way(own, "auc", plan.replicates, rng=rng).as_inference()),
-    ]  # fmt: skip
     return {
         "name": name,
         "data": sections.counts(own),
         "endpoint": done,
-        "methods": [{"name": label, "generalizes_to": sections.BOTH, "result": result}
-                    for label, result in routes],
+        "methods": sections.methods(own, plan, rng),
         "readers": rows,
         "roc_average": average_roc([r["roc"] for r in rows if r["roc"] is not None]),
     }  # fmt: skip

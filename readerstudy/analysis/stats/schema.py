@@ -193,7 +193,7 @@ def _precision(t: Types) -> Schema:
 
 
 def _route(t: Types) -> dict[str, Schema]:
-    return {"name": TEXT, "generalizes_to": TEXT, "result": t.of(Inference)}
+    return {"name": TEXT, "generalizes_to": TEXT, "is_primary": FLAG, "result": t.of(Inference)}
 
 
 def _verdicts(t: Types) -> dict[str, Schema]:
@@ -213,7 +213,7 @@ def _verdicts(t: Types) -> dict[str, Schema]:
         }),
         "primary": _primary(t),
         "endpoints": record({key: t.of(OrSingle) for key in ENDPOINTS}),
-        "methods": rows(record({**_route(t), "is_primary": FLAG})),
+        "methods": rows(record(_route(t))),
         "permutation": t.of(Permutation),
         "reader_average": record({key: t.of(ReaderAverage) for key in ENDPOINTS}),
         "readers": rows(t.of(ReaderRow)),

@@ -100,9 +100,7 @@ def primary(endpoint: OrSingle, plan: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def methods(
-    readings: Readings, first: pd.DataFrame, plan: Plan, rng: np.random.Generator
-) -> list[dict[str, Any]]:
+def methods(readings: Readings, plan: Plan, rng: np.random.Generator) -> list[dict[str, Any]]:
     """The primary endpoint by every route, side by side; the route of the plan is marked."""
     key = plan.primary
     routes: list[dict[str, Any]] = []

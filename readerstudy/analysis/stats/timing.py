@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.nonparametric.smoothers_lowess import lowess
 from statsmodels.stats.contingency_tables import cochrans_q
 
 from readerstudy.analysis.stats import cluster, metrics
@@ -48,6 +49,19 @@ class OrderBin:
 
 
 @dataclass(frozen=True)
+class Smooth:
+    """A smooth curve through all readings (LOESS, Cleveland 1979): a picture, not a test.
+
+    ``curve`` holds (position, accuracy) pairs; a local line can leave the range of a share.
+    """
+
+    n: int
+    curve: tuple[tuple[float, float], ...]
+    method: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class OrderEffect:
     """Does accuracy change along the reading order?
 
@@ -56,6 +70,7 @@ class OrderEffect:
             (bias-reduced with few readers): a sensitivity analysis.
         slope: change of accuracy per 100 readings, clustered on reader and case.
         halves: second half minus first half of each reader's own order, readers and cases random.
+        smooth: accuracy along the positions without bins.
     """
 
     n: int
@@ -64,6 +79,7 @@ class OrderEffect:
     slope: TwoWaySlope | None
     halves: Inference
     bins: tuple[OrderBin, ...]
+    smooth: Smooth
     reason: str | None = None
 
 
@@ -137,7 +153,8 @@ def order_effect(first: pd.DataFrame, *, bins: int = 6, unit: str = "case_id") -
     n, n_readers = len(rows), int(rows["reader_id"].nunique())
     if n == 0:
         none = infer(None, None, None, method=_HALVES, null=0.0, reason=NO_ORDER)
-        return OrderEffect(0, 0, None, None, none, (), NO_ORDER)
+        unknown = Smooth(0, (), _SMOOTH, NO_ORDER)
+        return OrderEffect(0, 0, None, None, none, (), unknown, NO_ORDER)
     right = (rows["verdict"] == rows["truth"]).to_numpy(dtype=np.float64)
     order = rows["order_index"].to_numpy(dtype=np.float64)
     per_100 = (order - order.mean()) / 100
@@ -152,7 +169,7 @@ def order_effect(first: pd.DataFrame, *, bins: int = 6, unit: str = "case_id") -
     else:
         reason = "every reading has the same position"
     return OrderEffect(n, n_readers, fit, slope, _halves(rows, right, order, unit),
-                       _bins(rows, right, order, bins), reason)  # fmt: skip
+                       _bins(rows, right, order, bins), _smooth(right, order), reason)  # fmt: skip
 
 
 _HALVES = "second half minus first half of each reader's order, readers and cases random"
@@ -192,6 +209,28 @@ def _bins(
             naive = rate_ci(int(right[here].sum()), n)
             found.append(OrderBin(int(start), int(stop) - 1, n, naive, len(own), mean, ci))
     return tuple(found)
+
+
+_SMOOTH = "LOESS of all readings: local lines over the nearest two thirds, tricube weights"
+#: Fewer positions than this are shown well enough by the bins.
+_FEWEST_POSITIONS = 10
+_CURVE_POINTS = 60
+
+
+def _smooth(right: FloatArray, order: FloatArray) -> Smooth:
+    positions = np.unique(order)
+    if len(positions) < _FEWEST_POSITIONS:
+        reason = f"fewer than {_FEWEST_POSITIONS} positions in the order"
+        return Smooth(len(right), (), _SMOOTH, reason)
+    # No robustness iterations: of two outcomes the rarer one would be taken for outliers. Fits a
+    # hundredth of the range apart and straight lines between keep the time linear in readings.
+    step = 0.01 * float(np.ptp(positions))
+    fitted = lowess(right, order, frac=2 / 3, it=0, delta=step)
+    grid = np.linspace(positions[0], positions[-1], min(len(positions), _CURVE_POINTS))
+    curve = np.interp(grid, fitted[:, 0], fitted[:, 1])
+    if not np.isfinite(curve).all():
+        return Smooth(len(right), (), _SMOOTH, "most readings have the same few positions")
+    return Smooth(len(right), tuple(zip(grid.tolist(), curve.tolist(), strict=True)), _SMOOTH)
 
 
 def mean_over_readers(values: FloatArray) -> tuple[float | None, Interval | None]:

@@ -187,14 +187,16 @@ def condition_methods(results: Results) -> Table:
     """T6 of a study of modalities."""
     columns = (
         Column("modality", "Modality", text), Column("method", "Method", text),
-        Column("estimate", "AUC", share), Column("ci95", "95 % interval", bounds),
-        Column("se", "SE", share), Column("df", "df", degrees),
+        Column("generalizes_to", "Speaks about", text), Column("estimate", "AUC", share),
+        Column("ci95", "95 % interval", bounds), Column("se", "SE", share),
+        Column("df", "df", degrees),
         Column("p", "p against 0.5", p_value), Column("reason", "Remark", text),
     )  # fmt: skip
     rows = tuple(
         (
-            c["name"], m["name"], m["result"]["estimate"], m["result"]["ci95"], m["result"]["se"],
-            df_of(m["result"]), m["result"]["p"], m["result"]["reason"],
+            c["name"], m["name"], m["generalizes_to"], m["result"]["estimate"],
+            m["result"]["ci95"], m["result"]["se"], df_of(m["result"]), m["result"]["p"],
+            m["result"]["reason"],
         )
         for c in results["conditions"]
         for m in c["methods"]
