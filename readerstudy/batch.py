@@ -55,7 +55,7 @@ class Outcome:
             parts.append(f"{len(self.found)} were there already")
         if self.failed:
             parts.append(f"{len(self.failed)} failed")
-        rate = f", {len(self.made) / self.seconds * 60:.1f} a minute" if self.seconds > 1 else ""
+        rate = f", {len(self.made) / max(self.seconds, 1) * 60:.1f} a minute" if self.made else ""
         return ", ".join(parts) + rate + "."
 
     def close(self, out: Path, what: str = "volumes") -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,10 +64,12 @@ def deliver(
     appearance: Appearance | None = None,
     name_sources: bool,
     tell: Tell = lambda line: None,
+    beside: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Make the variants and write the folder ``out``; returns the manifest.
 
-    ``appearance`` is what the lesions should look like; by default the table's prior.
+    ``appearance`` is what the lesions should look like; by default the table's prior. ``beside``
+    holds texts by the name of the file that they go into, next to the manifest.
 
     Raises:
         CasesError: the folder is in use, no variant can be made, or the disk refuses; nothing is
@@ -105,6 +107,8 @@ def deliver(
             manifest["parameters"]["keep_source_uids"] = name_sources
             manifest["priors"] = {wish.organ: appearance.as_json()}
             _write_json(folder / MANIFEST, manifest)
+            for name, text in (beside or {}).items():
+                (folder / name).write_text(text, encoding="utf-8")
     except SynthesisError as error:
         raise CasesError(str(error)) from None
     except OSError as error:

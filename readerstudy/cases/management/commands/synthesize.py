@@ -1,15 +1,21 @@
-"""Put lesions into one CT and write what came of it as files; the library is not touched."""
+"""Put lesions into CTs and write what came of it as files; the library is not touched."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import secrets
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from readerstudy.command import Command as BaseCommand
 
 from ._ranges import diameter_range
+
+if TYPE_CHECKING:
+    from readerstudy.cases.delivery.variants import Wish
+    from readerstudy.cases.priors import Appearance
 
 EPILOG = """
 A mask file may mark several things. Say which with #: a number, a name, 1+2, or all.
@@ -19,6 +25,18 @@ A mask file may mark several things. Say which with #: a number, a name, 1+2, or
 
 The folder is written whole or not at all. Every voxel outside the soft edge of a lesion keeps its
 value; every file says that it is synthetic.
+
+Many CTs: {case} stands for the name of each, in --ct and in the masks. --ct may also be a folder of
+CTs, or a list of the Medical Decathlon, which names the masks itself.
+
+  synthesize --ct 'scans/{case}/ct.nii.gz' --organ liver --organ-mask 'scans/{case}/liver.nii.gz' \\
+      --tumor-mask 'scans/{case}/tumor.nii.gz' --seed 7 --out made --workers 4
+  synthesize --ct imagesTr --organ liver --organ-mask 'labelsTr/{case}.nii.gz#1' --seed 7 --out made
+  synthesize --ct dataset.json --organ liver --seed 7 --out made --workers 4
+
+Each CT gets a folder in --out. The same command goes on after a kill; a CT whose files and settings
+are those of its folder is left as it is. What fails is listed in failed.csv, and the exit status is
+3. A CT without a tumor mask counts as one without tumors.
 """
 
 
@@ -34,9 +52,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         add = parser.add_argument
-        add("--ct", required=True, metavar="PATH", help="NIfTI file, DICOM folder or zip")
+        add(
+            "--ct",
+            required=True,
+            metavar="PATH",
+            help="NIfTI file, DICOM folder or zip; or many, see below",
+        )
         add("--organ", required=True, metavar="NAME", help="organ the lesions grow in")
-        add("--organ-mask", required=True, metavar="FILE[#PART]", help="NIfTI, SEG or RTSTRUCT")
+        add("--organ-mask", metavar="FILE[#PART]", help="NIfTI, SEG or RTSTRUCT")
         add("--tumor-mask", metavar="FILE[#PART]", help="real tumors, which are left alone")
         add("--generator", metavar="NAME", help="default: the first of the registry")
         add(
@@ -75,32 +98,28 @@ class Command(BaseCommand):
             action="store_true",
             help="name the source images by their own UIDs, which lead to the patient",
         )
+        add("--workers", type=int, default=1, help="processes, with many CTs (1)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         # heavy: nothing of it is needed for --help
+        from readerstudy.cases.delivery.orders import is_many
+
+        if is_many(options["ct"], options["organ_mask"]):
+            self._many(options)
+        else:
+            self._one(options)
+
+    def _one(self, options: dict[str, Any]) -> None:
         from readerstudy.cases.delivery.files import check_folder, deliver
         from readerstudy.cases.delivery.hosts import read_host, read_mask
-        from readerstudy.cases.delivery.variants import (
-            Wish,
-            known_generator,
-            known_judge,
-            known_organ,
-        )
-        from readerstudy.cases.priors import chosen_prior
-        from synthesis.engine.generators import generator_names
+        from readerstudy.cases.delivery.variants import known_generator, known_judge
+        from readerstudy.cases.errors import CasesError
 
+        if options["organ_mask"] is None:
+            raise CasesError("--organ-mask is missing; give the file that says where the organ is.")
         out = Path(options["out"])
         drawn = options["seed"] is None
-        wish = Wish(
-            organ=known_organ(options["organ"]),
-            generator=options["generator"] or generator_names()[0],
-            diameter_mm=diameter_range(options["diameter_mm"]),
-            count=options["count"],
-            variants=options["variants"],
-            seed=secrets.randbelow(10**9) if drawn else options["seed"],
-            mass_effect=options["mass_effect"],
-            attempts=options["attempts"],
-        )
+        wish = _wish(options, secrets.randbelow(10**9) if drawn else options["seed"])
         check_folder(out)
         precision = options["precision"]
         generator = known_generator(wish.generator, options["checkpoint"], precision)
@@ -110,13 +129,8 @@ class Command(BaseCommand):
         organ = read_mask(options["organ_mask"], grid, frame)
         tumor_mask = options["tumor_mask"]
         tumor = read_mask(tumor_mask, grid, frame) if tumor_mask else None
-        appearance = chosen_prior(wish.organ, options["priors"])
         if drawn:
             self.stdout.write(f"Seed {wish.seed}")
-        if appearance.source != "table":
-            self.stdout.write(
-                f"Appearance of lesions: {appearance.source}, from {appearance.lesions} real ones"
-            )
         manifest = deliver(
             host,
             organ,
@@ -125,7 +139,7 @@ class Command(BaseCommand):
             generator,
             judge,
             out,
-            appearance=appearance,
+            appearance=self._appearance(wish.organ, options["priors"]),
             name_sources=options["keep_source_uids"],
             tell=self.stdout.write,
         )
@@ -133,3 +147,63 @@ class Command(BaseCommand):
             f"{manifest['made']} of {manifest['asked']} variants made; the checks rejected "
             f"{manifest['rejected']} attempts. Written to {out}."
         )
+
+    def _many(self, options: dict[str, Any]) -> None:
+        from readerstudy.batch import Batch
+        from readerstudy.cases.delivery.many import Recipe, is_done, make, sweep
+        from readerstudy.cases.delivery.orders import Order, find_orders
+        from readerstudy.cases.errors import CasesError
+
+        if options["seed"] is None:
+            raise CasesError("Many CTs need --seed, so that the same command can go on with them.")
+        wish = _wish(options, options["seed"])
+        out = Path(options["out"])
+        orders = find_orders(
+            options["ct"], options["organ_mask"], options["tumor_mask"], wish.organ, out
+        )
+        recipe = Recipe(
+            wish=wish,
+            checkpoint=options["checkpoint"],
+            policy=options["policy"],
+            segmentor=options["segmentor"],
+            precision=options["precision"],
+            priors=json.dumps(self._appearance(wish.organ, options["priors"]).as_json()),
+            keep_source_uids=options["keep_source_uids"],
+        ).checked()
+        batch: Batch[Order] = Batch(
+            name=lambda order: order.name,
+            done=lambda order: is_done(order, recipe),
+            work=partial(make, recipe=recipe),
+        )
+        with_tumors = sum(order.tumor_mask is not None for order in orders)
+        self.stdout.write(f"{len(orders)} CTs, {with_tumors} of them with a tumor mask")
+        sweep(out)
+        outcome = batch.run(orders, workers=options["workers"], tell=self.stderr.write)
+        self.stdout.write(f"{outcome} Written to {out}.")
+        outcome.close(out)
+
+    def _appearance(self, organ: str, priors: str) -> Appearance:
+        from readerstudy.cases.priors import chosen_prior
+
+        appearance = chosen_prior(organ, priors)
+        if appearance.source != "table":
+            self.stdout.write(
+                f"Appearance of lesions: {appearance.source}, from {appearance.lesions} real ones"
+            )
+        return appearance
+
+
+def _wish(options: dict[str, Any], seed: int) -> Wish:
+    from readerstudy.cases.delivery.variants import Wish, known_organ
+    from synthesis.engine.generators import generator_names
+
+    return Wish(
+        organ=known_organ(options["organ"]),
+        generator=options["generator"] or generator_names()[0],
+        diameter_mm=diameter_range(options["diameter_mm"]),
+        count=options["count"],
+        variants=options["variants"],
+        seed=seed,
+        mass_effect=options["mass_effect"],
+        attempts=options["attempts"],
+    )
