@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import tempfile
 
+from hypothesis import settings
+
 _scratch = tempfile.TemporaryDirectory(prefix="readerstudy-test-")
 os.environ["READERSTUDY_DATA_DIR"] = _scratch.name
 os.environ["READERSTUDY_SECRET_KEY"] = "test-only-" + "k" * 50
@@ -22,3 +24,6 @@ else:
     os.environ["READERSTUDY_DATABASE_URL"] = os.environ["READERSTUDY_TEST_DATABASE_URL"]
 # The browser's synchronous driver runs an event loop in the main thread.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+# How long an example takes depends on what else the machine does; speed is for benchmarks.
+settings.register_profile("readerstudy", deadline=None)
+settings.load_profile("readerstudy")

@@ -128,7 +128,7 @@ def served(tmp_path: Path) -> Iterator[Installation]:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> bool:
+def eventually(check: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if check():

