@@ -74,24 +74,40 @@ def load_checkpoint(path: Path, *, device: str | torch.device = "cpu") -> Loaded
     Raises:
         RecognitionError: there is no such file, it is damaged, or holds no network of ours.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     header = _header(path)
     try:
         config = NetworkConfig.model_validate(header["network"])
-        network = build(config)
-        network.load_state_dict(load_file(path, device=str(device)))
     except (ValidationError, KeyError) as error:
         raise RecognitionError(
             f"{path} describes a network this version does not know; train it again."
         ) from error
+    return load_as(config, path, header.get("notes", {}), device=device)
+
+
+def load_as(
+    config: NetworkConfig,
+    path: Path,
+    notes: Mapping[str, str],
+    *,
+    device: str | torch.device = "cpu",
+) -> Loaded:
+    """The network ``config`` with the tensors of a file that need not say what it holds.
+
+    Raises:
+        RecognitionError: the file is damaged, or its tensors are not those of the network.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    network = build(config)
+    try:
+        network.load_state_dict(load_file(path, device=str(device)))
     except (SafetensorError, RuntimeError, OSError) as error:
         raise RecognitionError(
             f"The weights in {path} do not fit the network it describes; copy the file again."
         ) from error
     network.to(device).eval().requires_grad_(requires_grad=False)
-    return Loaded(path.stem, config, network, file_sha256(path), header.get("notes", {}))
+    return Loaded(path.stem, config, network, file_sha256(path), dict(notes))
 
 
 def _header(path: Path) -> dict[str, Any]:

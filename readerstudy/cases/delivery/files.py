@@ -38,7 +38,7 @@ _PACKAGES = ("numpy", "scipy", "pydicom", "highdicom", "nibabel", "pillow")
 _NETWORK_PACKAGES = ("torch", "monai")
 Tell = Callable[[str], None]
 #: Body Part Examined by organ; a bone may be anywhere.
-_BODY_PARTS = {"lung": "CHEST"} | dict.fromkeys(
+BODY_PARTS = {"lung": "CHEST"} | dict.fromkeys(
     ("adrenal", "kidney", "liver", "pancreas", "spleen"), "ABDOMEN"
 )
 
@@ -149,7 +149,7 @@ def _write(
         ),
         description=f"{wish.organ} lesion",
         software=software,
-        body_part=_BODY_PARTS.get(wish.organ, ""),
+        body_part=BODY_PARTS.get(wish.organ, ""),
         technical=host.technical,
         slices=host.slices,
         name_sources=name_sources,

@@ -24,7 +24,7 @@ from readerstudy.library.imaging.masks import choose, open_mask
 from readerstudy.library.imaging.nifti import NiftiFile, looks_like_nifti
 from readerstudy.library.imaging.scan import scan
 from readerstudy.library.imaging.synthetic import BY_NIFTI, BY_NOTE, notes_say_so
-from readerstudy.library.imaging.writing.marking import SourceSlice
+from readerstudy.library.imaging.writing.marking import NativeSeries, SourceSlice
 from readerstudy.library.importing import nothing_found, parse_spec, plain
 
 #: What a network's window leaves behind: 0 to 1, or -1 to 1.
@@ -35,7 +35,8 @@ _SCALED = 1.001
 class Host:
     """A CT in native HU; ``slices`` and ``technical`` are empty unless it came as DICOM.
 
-    ``synthetic`` says where its files say that a generator made it; empty for a scan.
+    ``synthetic`` says where its files say that a generator made it; empty for a scan. ``native``
+    holds the UIDs that its files carry; None unless it came as DICOM with all of them.
     """
 
     data: VolumeData
@@ -45,6 +46,7 @@ class Host:
     slices: tuple[SourceSlice, ...] = ()
     technical: dict[str, list[str]] = field(default_factory=dict)
     synthetic: str = ""
+    native: NativeSeries | None = None
 
 
 class _Technical(HeaderTally):
@@ -100,7 +102,14 @@ def read_host(path: Path, *, made: bool = False) -> Host:
             ),
             {name: sorted(values) for name, values in tally.kept.items()},
             found.synthetic,
+            _native(stack),
         )
+
+
+def _native(stack: Stack) -> NativeSeries | None:
+    first = stack.slices[0]
+    uids = (first.study_uid, first.series_uid, first.frame_uid)
+    return NativeSeries(*uids) if all(uids) else None
 
 
 def read_mask(spec: str, grid: Geometry, frame_uid: str = "") -> npt.NDArray[np.bool_]:

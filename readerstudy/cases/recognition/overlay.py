@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from recognition.engine.lesions import Lesion
 
-_INK, _PAPER, _EDGE = (236, 238, 242), (16, 18, 22), (255, 196, 64)
+_INK, _FAINT, _PAPER, _EDGE = (236, 238, 242), (160, 166, 176), (16, 18, 22), (255, 196, 64)
 #: Side of one panel in pixels, what it shows in mm, the gap between panels, a row's heading.
 PANEL, FIELD_MM, GAP, HEAD = 340, 200.0, 6, 30
 #: Plane, its array axis, and the letters at its left and top edge (LPS axes).
@@ -32,15 +32,20 @@ def overlay_png(
     geometry: Geometry,
     organ: str,
     lesions: Sequence[Lesion],
+    note: str = "",
 ) -> bytes:
-    """PNG of the largest lesions, or of the middle of the CT with the words that none was found."""
+    """PNG of the largest lesions, or of the middle of the CT with the words that none was found.
+
+    ``note`` stands below them: what made the picture.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     turned, lps = to_lps_axes(hu, geometry)
     outlined, _ = to_lps_axes(mask, geometry)
     shown = list(lesions[:MOST])
     width, block = 3 * PANEL + 4 * GAP, HEAD + PANEL + GAP
-    sheet = Image.new("RGB", (width, block * max(len(shown), 1) + GAP), _PAPER)
+    above = block * max(len(shown), 1)
+    sheet = Image.new("RGB", (width, above + GAP + (HEAD if note else 0)), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(16)
     rows: list[tuple[str, tuple[float, float, float]]] = [
         (
@@ -67,6 +72,8 @@ def overlay_png(
             middle = PANEL // 2
             draw.text((at[0] + 6, at[1] + middle), left, fill=_INK, font=small, anchor="lm")
             draw.text((at[0] + middle, at[1] + 6), upper, fill=_INK, font=small, anchor="mt")
+    if note:
+        draw.text((2 * GAP, above + GAP + 4), note, fill=_FAINT, font=ImageFont.load_default(13))
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG", compress_level=3)
     return buffer.getvalue()

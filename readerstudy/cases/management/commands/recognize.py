@@ -11,10 +11,12 @@ from typing import Any
 from readerstudy.command import Command as BaseCommand
 
 EPILOG = """
-  recognize --ct ct.nii.gz --checkpoint network.safetensors --out found
+  recognize --ct ct.nii.gz --out found
   recognize --ct scans --checkpoint network.safetensors --out found --workers 2
 
-Research only: the result is not a diagnosis. A killed run goes on where it was.
+Without --checkpoint the small network that ships is taken, a demonstration. list_checkpoints shows
+the names of the registry. Research only: the result is not a diagnosis. A killed run goes on where
+it was.
 """
 
 
@@ -29,7 +31,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         add = parser.add_argument
         add("--ct", required=True, metavar="PATH", help="one CT, or a folder of several")
-        add("--checkpoint", required=True, metavar="FILE", help="weights of train_recognition")
+        add(
+            "--checkpoint",
+            metavar="FILE_OR_NAME",
+            help="weights: a file, or a name of the registry (the network that ships)",
+        )
         add("--out", required=True, metavar="DIR", help="a folder of each CT is made there")
         add("--threshold", type=float, default=0.5, help="probability of a tumor voxel (0.5)")
         add("--smallest-mm", type=float, default=3.0, help="drop smaller lesions (3)")
@@ -37,6 +43,11 @@ class Command(BaseCommand):
         add("--window", type=int, default=96, help="side of a window in voxels (96)")
         add("--precision", choices=["auto", "fp32", "bf16"], default="auto")
         add("--workers", type=int, default=1, help="processes (1)")
+        add(
+            "--hide-source-uids",
+            action="store_true",
+            help="the SEG names a DICOM series by made-up UIDs: its own lead to the patient",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from readerstudy.batch import Batch
@@ -46,9 +57,9 @@ class Command(BaseCommand):
             Wanted,
             find_scans,
             is_done,
-            load,
             look,
         )
+        from readerstudy.cases.recognition.weights import DEFAULT, chosen, load
 
         settings = Settings(
             threshold=options["threshold"],
@@ -56,12 +67,17 @@ class Command(BaseCommand):
             overlap=options["overlap"],
             window=options["window"],
             precision=options["precision"],
+            source_uids=not options["hide_source_uids"],
         )
         if not (0 < settings.threshold < 1 and 0 <= settings.overlap < 1):
             raise CasesError("--threshold lies between 0 and 1, --overlap from 0 to below 1.")
-        out, checkpoint = Path(options["out"]), Path(options["checkpoint"])
+        out = Path(options["out"])
         wanted = find_scans(Path(options["ct"]), out)
-        loaded = load(checkpoint)
+        weights = chosen(options["checkpoint"] or DEFAULT)
+        loaded = load(weights)
+        self.stderr.write(
+            f"Network {loaded.name}: tumors of the {', '.join(loaded.config.tumors.values())}"
+        )
         multiple = loaded.config.multiple
         if settings.window < multiple or settings.window % multiple:
             raise CasesError(f"--window must be a multiple of {multiple} for this network.")
@@ -70,7 +86,7 @@ class Command(BaseCommand):
         batch: Batch[Wanted] = Batch(
             name=lambda item: item.name,
             done=lambda item: is_done(item, settings, loaded.sha256),
-            work=partial(look, checkpoint=checkpoint, settings=settings, tell=tell),
+            work=partial(look, weights=weights, settings=settings, tell=tell),
         )
         outcome = batch.run(wanted, workers=options["workers"], tell=self.stderr.write)
         if alone and outcome.failed:

@@ -63,6 +63,7 @@ class CtSlice:
     intercept: float
     warnings: tuple[str, ...]
     synthetic: bool = False
+    study_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +231,7 @@ def _slice(
         intercept=intercept,
         warnings=notes,
         synthetic=dicom_says_so(dataset),
+        study_uid=str(dataset.get("StudyInstanceUID", "")),
     )
 
 

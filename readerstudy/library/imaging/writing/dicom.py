@@ -14,7 +14,6 @@ from readerstudy.library.imaging.geometry import Geometry, VolumeData
 from readerstudy.library.imaging.writing.marking import (
     LESION_SYNTHESIS,
     MANUFACTURER,
-    MODEL,
     PIXEL_BY_PIXEL,
     Marking,
     coded,
@@ -50,7 +49,7 @@ def slice_headers(geometry: Geometry, marking: Marking) -> list[FileDataset]:
 
 def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDataset:
     """The header of plane ``index``; pixels are signed 16-bit HU, slope 1, intercept 0."""
-    instance = marking.uid("instance", index)
+    instance = marking.instance_uid(index)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.MediaStorageSOPInstanceUID = instance
@@ -62,7 +61,7 @@ def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDatas
     dataset.ImageType = ["DERIVED", "SECONDARY", "AXIAL"]
     dataset.Modality = "CT"
     patient_and_study(dataset, marking)
-    dataset.SeriesInstanceUID = marking.uid("series")
+    dataset.SeriesInstanceUID = marking.series_uid
     dataset.SeriesNumber = 1
     # Required of CT, and empty means unknown; the direction of the axes says it all the same.
     dataset.PatientPosition = ""
@@ -70,14 +69,15 @@ def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDatas
         dataset.BodyPartExamined = marking.body_part
     else:
         dataset.Laterality = ""
-    dataset.FrameOfReferenceUID = marking.uid("frame of reference")
+    dataset.FrameOfReferenceUID = marking.frame_uid
     dataset.PositionReferenceIndicator = ""
     dataset.InstanceNumber = index + 1
     dataset.AcquisitionNumber = 1
     dataset.ContentDate = ""
     dataset.ContentTime = ""
     dataset.DerivationDescription = marking.derivation[:1024]
-    dataset.DerivationCodeSequence = Sequence([coded(PIXEL_BY_PIXEL), coded(LESION_SYNTHESIS)])
+    if not marking.result:
+        dataset.DerivationCodeSequence = Sequence([coded(PIXEL_BY_PIXEL), coded(LESION_SYNTHESIS)])
     if sources := source_images(marking, index):
         dataset.SourceImageSequence = sources
     _technical(dataset, marking)
@@ -90,7 +90,7 @@ def slice_dataset(geometry: Geometry, index: int, marking: Marking) -> FileDatas
 def _technical(dataset: Dataset, marking: Marking) -> None:
     """How the host was scanned, as far as the allow-list of the import lets it through."""
     dataset.Manufacturer = MANUFACTURER
-    dataset.ManufacturerModelName = MODEL
+    dataset.ManufacturerModelName = marking.model
     dataset.SoftwareVersions = marking.software[:64]
     dataset.KVP = ""
     for keyword in ("KVP", "SliceThickness", "ConvolutionKernel", "ReconstructionDiameter"):

@@ -1,4 +1,4 @@
-"""What every DICOM file made here says about itself: synthetic, derived, de-identified.
+"""What every DICOM file made here says about itself: synthetic or AI result, de-identified.
 
 Datasets are built from an allow-list and never copied and stripped: what is not named in this
 package cannot get into a file.
@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 MANUFACTURER = "readerstudy"
 MODEL = "synthesis"
+RESULT_MODEL = "recognition"
 #: A date says when something was done to a patient; files made here carry this one, always.
 NO_DATE, NO_TIME = "19000101", "000000"
 
@@ -23,6 +24,7 @@ PIXEL_BY_PIXEL = ("113042", "DCM", "Pixel by pixel addition")
 LESION_SYNTHESIS = ("LESION-SYNTHESIS", "99VTT", "Insertion of a synthetic lesion")
 SOURCE_FOR_PROCESSING = ("121322", "DCM", "Source image for image processing operation")
 SYNTHESIZING = ("109100", "DCM", "Synthesizing Equipment")
+PROCESSING = ("109102", "DCM", "Processing Equipment")
 BASIC_PROFILE = ("113100", "DCM", "Basic Application Confidentiality Profile")
 RETAIN_UIDS = ("113110", "DCM", "Retain UIDs Option")
 
@@ -37,8 +39,17 @@ class SourceSlice:
 
 
 @dataclass(frozen=True)
+class NativeSeries:
+    """The UIDs of the series that a result belongs to, as its files carry them."""
+
+    study_uid: str
+    series_uid: str
+    frame_uid: str
+
+
+@dataclass(frozen=True)
 class Marking:
-    """What is told about one synthetic volume.
+    """What is told about one synthetic volume, or about what a network found in a volume.
 
     Attributes:
         subject: pseudonymous code written as Patient ID.
@@ -52,6 +63,9 @@ class Marking:
         name_sources: whether Source Image Sequence gives the native SOP Instance UIDs. Without,
             it gives made-up ones, the same for all that is made of one CT: a native UID leads
             whoever has access to the archive straight to the patient.
+        result: an AI result on a volume, rather than a volume made here.
+        synthetic: whether what is shown was made artificially.
+        native: UIDs of the series that a result is shown on; made-up ones where None.
     """
 
     subject: str
@@ -63,6 +77,35 @@ class Marking:
     technical: dict[str, list[str]] = field(default_factory=dict)
     slices: tuple[SourceSlice, ...] = ()
     name_sources: bool = False
+    result: bool = False
+    synthetic: bool = True
+    native: NativeSeries | None = None
+
+    @property
+    def word(self) -> str:
+        """What the names and descriptions of the files begin with."""
+        return "AI RESULT" if self.result else "SYNTHETIC"
+
+    @property
+    def model(self) -> str:
+        return RESULT_MODEL if self.result else MODEL
+
+    @property
+    def frame_uid(self) -> UID:
+        """UID of the frame of reference."""
+        return UID(self.native.frame_uid) if self.native else self.uid("frame of reference")
+
+    @property
+    def series_uid(self) -> UID:
+        """UID of the series of images."""
+        return UID(self.native.series_uid) if self.native else self.uid("series")
+
+    def instance_uid(self, index: int) -> UID:
+        """UID of the image of plane ``index``; a frame of a larger image has one made up."""
+        source = self.slices[index] if index < len(self.slices) else None
+        if self.native and source and source.instance_uid and source.frame is None:
+            return UID(source.instance_uid)
+        return self.uid("instance", index)
 
     def uid(self, *parts: object) -> UID:
         """A UID under 2.25 that follows from the key and ``parts`` alone."""
@@ -82,14 +125,14 @@ def coded(code: tuple[str, str, str]) -> Dataset:
 
 
 def mark(dataset: Dataset, marking: Marking) -> None:
-    """Say in ``dataset`` that it is synthetic and de-identified, and by what it was made."""
-    dataset.SyntheticData = "YES"
-    dataset.SeriesDescription = f"SYNTHETIC {marking.description}"[:64]
+    """Say in ``dataset`` what it is, that it is de-identified, and by what it was made."""
+    dataset.SyntheticData = "YES" if marking.synthetic else "NO"
+    dataset.SeriesDescription = f"{marking.word} {marking.description}"[:64]
     dataset.ContributingEquipmentSequence = Sequence([_equipment(marking)])
     dataset.PatientIdentityRemoved = "YES"
     dataset.DeidentificationMethod = "Built from an allow-list of attributes; nothing else copied"
     codes = [coded(BASIC_PROFILE)]
-    if marking.name_sources and marking.slices:
+    if (marking.name_sources and marking.slices) or marking.native:
         codes.append(coded(RETAIN_UIDS))
     dataset.DeidentificationMethodCodeSequence = Sequence(codes)
     dataset.LongitudinalTemporalInformationModified = "REMOVED"
@@ -98,11 +141,12 @@ def mark(dataset: Dataset, marking: Marking) -> None:
 
 def patient_and_study(dataset: Dataset, marking: Marking) -> None:
     """The attributes every image must have, empty or made up."""
-    dataset.PatientName = f"SYNTHETIC^{marking.subject}"
+    dataset.PatientName = f"{marking.word}^{marking.subject}"
     dataset.PatientID = marking.subject
     dataset.PatientBirthDate = ""
     dataset.PatientSex = ""
-    dataset.StudyInstanceUID = uid_of("study", marking.subject)
+    native = marking.native
+    dataset.StudyInstanceUID = native.study_uid if native else uid_of("study", marking.subject)
     dataset.StudyDate = ""
     dataset.StudyTime = ""
     dataset.StudyID = ""
@@ -131,8 +175,10 @@ def source_images(marking: Marking, index: int) -> Sequence:
 def _equipment(marking: Marking) -> Dataset:
     item = Dataset()
     item.Manufacturer = MANUFACTURER
-    item.ManufacturerModelName = MODEL
+    item.ManufacturerModelName = marking.model
     item.SoftwareVersions = marking.software[:64]
     item.ContributionDescription = marking.derivation[:1024]
-    item.PurposeOfReferenceCodeSequence = Sequence([coded(SYNTHESIZING)])
+    item.PurposeOfReferenceCodeSequence = Sequence(
+        [coded(PROCESSING if marking.result else SYNTHESIZING)]
+    )
     return item
