@@ -74,6 +74,10 @@ METHODS: dict[str, Callable[[Readings], Any]] = {
 }  # fmt: skip
 
 
+#: Numbers and intervals that need a reason when there is none.
+NAMED = ("estimate", "ci", "ci95", "mean", "rate", "value", "kappa", "p_rope")
+
+
 def silent(found: Any, at: str = "") -> list[str]:
     """Places that have no estimate and do not say why."""
     if isinstance(found, dict):
@@ -84,7 +88,8 @@ def silent(found: Any, at: str = "") -> list[str]:
         return []
     own = {f.name: getattr(found, f.name) for f in fields(found)}
     bad = []
-    if "reason" in own and own["reason"] is None and own.get("estimate", 0) is None:
+    missing = any(own.get(name, 0) is None for name in NAMED)
+    if "reason" in own and own["reason"] is None and missing:
         bad.append(at)
     return bad + [p for k, v in own.items() for p in silent(v, f"{at}.{k}")]
 

@@ -25,6 +25,7 @@ class Bayes:
     bf01: float | None
     p_rope: float | None
     reason: str | None = None
+    method: str = "Bayes factor against a normal alternative; flat-prior normal posterior"
 
 
 def bayes_normal(

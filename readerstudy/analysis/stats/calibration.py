@@ -93,6 +93,7 @@ class ConfidenceLevel:
     n_readers: int
     mean: float | None
     ci95: Interval | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -175,10 +176,12 @@ def confidence(readings: Readings) -> Confidence:
         per_reader = here.sum(axis=1)
         used = per_reader > 0
         own = (right & here).sum(axis=1)[used] / per_reader[used]
-        mean, ci = mean_over_readers(own)
+        mean, ci, why = mean_over_readers(own)
         n = int(here.sum())
         naive = rate_ci(int((right & here).sum()), n)
-        levels.append(ConfidenceLevel(float(level), n, n / total, naive, int(used.sum()), mean, ci))
+        levels.append(
+            ConfidenceLevel(float(level), n, n / total, naive, int(used.sum()), mean, ci, why)
+        )
     values = np.full(readings.n_readers, np.nan)
     left = np.full((readings.n_readers, readings.n_units), np.nan)
     for j, name in enumerate(readings.readers):

@@ -30,7 +30,10 @@ BOTH_WAYS = "sensitivity analysis: clustered on reader and case"
 
 @dataclass(frozen=True)
 class Coefficient:
-    """One coefficient on the logit scale; t with clusters - 1 degrees of freedom beside z."""
+    """One coefficient on the logit scale; t with clusters - 1 degrees of freedom beside z.
+
+    ``ci95`` goes with ``p_t``.
+    """
 
     name: str
     estimate: float
@@ -38,6 +41,7 @@ class Coefficient:
     z: float
     p_z: float
     p_t: float
+    ci95: Interval
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Gee:
 
     cluster: str
     correlation: str
+    n: int
     n_clusters: int
     coefficients: tuple[Coefficient, ...]
     probability: float | None
@@ -56,12 +61,14 @@ class Gee:
     reason: str | None = None
     variance: str = "robust"
     label: str = ONE_WAY
+    method: str = "logistic GEE, sandwich variance"
 
 
 @dataclass(frozen=True)
 class TwoWay:
     """Mean of a 0/1 outcome with reader and case clusters, on the logit and the plain scale."""
 
+    n: int
     n_readers: int
     n_cases: int
     probability: float | None
@@ -74,12 +81,14 @@ class TwoWay:
     linear_ci95: Interval | None
     reason: str | None = None
     label: str = BOTH_WAYS
+    method: str = "mean, variance clustered on reader and case, t on the logit scale"
 
 
 @dataclass(frozen=True)
 class TwoWaySlope:
     """Change of a 0/1 outcome per unit of a column, on the plain scale, clustered both ways."""
 
+    n: int
     n_readers: int
     n_cases: int
     intercept: float | None
@@ -90,6 +99,7 @@ class TwoWaySlope:
     p: float | None
     reason: str | None = None
     label: str = BOTH_WAYS
+    method: str = "least squares, variance clustered on reader and case, t"
 
 
 def gee(
@@ -113,7 +123,9 @@ def gee(
     n = len(groups)
 
     def refuse(reason: str) -> Gee:
-        return Gee(name, correlation, n, (), None, None, None, None, None, reason, robust)
+        return Gee(
+            name, correlation, len(outcome), n, (), None, None, None, None, None, reason, robust
+        )
 
     if len(outcome) == 0 or outcome.min() == outcome.max() or n < 2:
         return refuse("fewer than two clusters" if n < 2 else "all outcomes are alike")
@@ -148,19 +160,21 @@ def gee(
     ):
         return refuse("the regression has no finite solution, or no variation between clusters")
     rows = []
+    q = float(stats.t.ppf(0.975, n - 1))
     for i, key in enumerate(columns):
         se = sqrt(covariance[i, i])
         z = float(beta[i]) / se
         rows.append(Coefficient(key, float(beta[i]), se, z, float(2 * stats.norm.sf(abs(z))),
-                                float(2 * stats.t.sf(abs(z), n - 1))))  # fmt: skip
+                                float(2 * stats.t.sf(abs(z), n - 1)),
+                                (float(beta[i]) - q * se, float(beta[i]) + q * se)))  # fmt: skip
     first = rows[0]
     alone = len(columns) == 1
     alpha = float(fit.cov_struct.dep_params) if correlation == "exchangeable" else None
     return Gee(
-        name, correlation, n, tuple(rows),
+        name, correlation, len(outcome), n, tuple(rows),
         _logistic(first.estimate) if alone else None,
         _back(first.estimate, first.se, float(stats.norm.ppf(0.975))) if alone else None,
-        _back(first.estimate, first.se, float(stats.t.ppf(0.975, n - 1))) if alone else None,
+        _back(first.estimate, first.se, q) if alone else None,
         alpha, None if alone else _wald(beta[1:], covariance[1:, 1:]), None, robust,
     )  # fmt: skip
 
@@ -173,14 +187,15 @@ def twoway_cluster(
     A sum below zero (it can happen) gives way to the larger one-way variance. t with
     min(readers, cases) - 1 degrees of freedom.
     """
-    n_readers, n_cases = reader.nunique(), case.nunique()
-    if len(outcome) == 0 or outcome.min() == outcome.max():
-        mean = float(outcome.mean()) if len(outcome) else None
-        return TwoWay(n_readers, n_cases, mean, None, None, None, None, None, None, None,
+    size = len(outcome), reader.nunique(), case.nunique()
+    n, n_readers, n_cases = size
+    if n == 0 or outcome.min() == outcome.max():
+        mean = float(outcome.mean()) if n else None
+        return TwoWay(*size, mean, None, None, None, None, None, None, None,
                       "all outcomes are alike")  # fmt: skip
     df = min(n_readers, n_cases) - 1
     if df < 1:
-        return TwoWay(n_readers, n_cases, float(outcome.mean()), None, None, None, None, None,
+        return TwoWay(*size, float(outcome.mean()), None, None, None, None, None,
                       None, None, "fewer than two readers or cases")  # fmt: skip
     p = float(outcome.mean())
     residual = outcome - p
@@ -190,10 +205,9 @@ def twoway_cluster(
     meat = by_reader + by_case - single
     if meat <= 0:
         meat = max(by_reader, by_case)
-    n = len(outcome)
     if meat <= 1e-24:
         reason = "no variation between readers or cases: the standard error is zero"
-        return TwoWay(n_readers, n_cases, p, log(p / (1 - p)), 0.0, None, None, None, 0.0, None,
+        return TwoWay(*size, p, log(p / (1 - p)), 0.0, None, None, None, 0.0, None,
                       reason)  # fmt: skip
     linear = sqrt(meat) / n
     logit, se = log(p / (1 - p)), linear / (p * (1 - p))
@@ -204,7 +218,7 @@ def twoway_cluster(
     q = float(stats.t.ppf(0.975, df))
     statistic = (logit - log(null / (1 - null))) / se
     return TwoWay(
-        n_readers, n_cases, p, logit, se,
+        *size, p, logit, se,
         sqrt(adjusted) / (n * p * (1 - p)) if adjusted > 0 else None,
         _back(logit, se, q), float(2 * stats.t.sf(abs(statistic), df)), linear,
         (p - q * linear, p + q * linear),
@@ -218,11 +232,14 @@ def twoway_slope(
 
     Variance and degrees of freedom as in :func:`twoway_cluster`.
     """
-    n_readers, n_cases = reader.nunique(), case.nunique()
+    size = len(outcome), reader.nunique(), case.nunique()
+    _, n_readers, n_cases = size
     df = min(n_readers, n_cases) - 1
     if len(outcome) == 0 or float(np.ptp(column)) == 0 or df < 1:
         reason = "fewer than two readers or cases" if df < 1 else "the column does not vary"
-        return TwoWaySlope(n_readers, n_cases, None, None, None, None, None, None, reason)
+        return TwoWaySlope(
+            len(outcome), n_readers, n_cases, None, None, None, None, None, None, reason
+        )
     centred = column - column.mean()
     spread = float(centred @ centred)
     slope = float(centred @ outcome) / spread
@@ -234,10 +251,10 @@ def twoway_slope(
         meat = max(by_reader, by_case)
     se, intercept = sqrt(meat) / spread, float(outcome.mean() - slope * column.mean())
     if se <= 1e-12:
-        return TwoWaySlope(n_readers, n_cases, intercept, slope, 0.0, df, None, None,
+        return TwoWaySlope(*size, intercept, slope, 0.0, df, None, None,
                            "no variation: the standard error is zero")  # fmt: skip
     half = float(stats.t.ppf(0.975, df)) * se
-    return TwoWaySlope(n_readers, n_cases, intercept, slope, se, df, (slope - half, slope + half),
+    return TwoWaySlope(*size, intercept, slope, se, df, (slope - half, slope + half),
                        float(2 * stats.t.sf(abs(slope / se), df)))  # fmt: skip
 
 

@@ -43,8 +43,10 @@ class Moments:
     ``theta`` and ``other_theta`` are the readers' AUCs on either side, (J,). Each array in ``sums``
     and ``counts`` is (J, J). ``same`` = same positive and same negative case; ``same_negative`` =
     different positives; ``same_positive`` = different negatives; ``different`` = both differ.
+    ``sizes`` counts readers, positive and negative cases.
     """
 
+    sizes: tuple[int, int, int]
     theta: FloatArray
     other_theta: FloatArray
     sums: dict[str, FloatArray]
@@ -135,6 +137,7 @@ def u_moments(readings: Readings, scored: FloatArray, other: FloatArray | None =
     count_row = shared_x * np.outer(one.n_y, two.n_y)
     count_column = shared_y * np.outer(one.n_x, two.n_x)
     return Moments(
+        (readings.n_readers, readings.n_positive, readings.n_negative),
         one.theta,
         two.theta,
         {

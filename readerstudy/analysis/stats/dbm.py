@@ -160,10 +160,10 @@ def _compare(
         elif parts.ms_tr > least:
             df2 = denominator**2 / (parts.ms_tr**2 / (df1 * (j - 1)))
     if reason is not None or parts is None or denominator is None or pseudo is None:
-        test = GlobalTest("F", None, df1, df2, None, denominator, reason)
+        test = GlobalTest("F", None, df1, df2, None, denominator, reason, METHOD)
     else:
         f = parts.ms_t / denominator
-        test = GlobalTest("F", f, df1, df2, f_tail(f, df1, df2), denominator)
+        test = GlobalTest("F", f, df1, df2, f_tail(f, df1, df2), denominator, None, METHOD)
     found = []
     for a, b in combinations(range(len(names)), 2):
         gaps = theta[a] - theta[b]

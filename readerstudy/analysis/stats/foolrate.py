@@ -56,6 +56,8 @@ class CaseRow:
     wrong_readers: tuple[str, ...]
     shrunken_ci95: Interval | None = None
     shrunken_reason: str | None = None
+    reason: str | None = None
+    method: str = "Wilson; beta-binomial empirical Bayes"
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,10 @@ class Shrunken:
     """A case's rate after empirical Bayes; no interval where the cases do not differ."""
 
     rate: float
+    n: int
     ci95: Interval | None
     reason: str | None = None
+    method: str = "beta-binomial empirical Bayes"
 
 
 def fool_rate(
@@ -129,6 +133,7 @@ def by_case(readings: Readings) -> tuple[CaseRow, ...]:
                 None,
                 float(readings.score[seen[:, k], k].mean()) if n else None,
                 tuple(r for r, w in zip(readings.readers, wrong[:, k], strict=True) if w),
+                reason=None if n else "nobody read the case",
             )
         )
     shrunk: dict[str, Shrunken] = {}
@@ -163,7 +168,7 @@ def shrunken(x: Sequence[int], n: Sequence[int]) -> list[Shrunken]:
     mean = float(counts.sum() / totals.sum())
 
     def alike(reason: str) -> list[Shrunken]:
-        return [Shrunken(mean, None, reason)] * len(counts)
+        return [Shrunken(mean, int(size), None, reason) for size in totals]
 
     if len(counts) < 2:
         return alike("one case: there is no spread to learn from")
@@ -179,6 +184,6 @@ def shrunken(x: Sequence[int], n: Sequence[int]) -> list[Shrunken]:
     a, b = counts + strength * mean, totals - counts + strength * (1 - mean)
     low, high = stats.beta.ppf(0.025, a, b), stats.beta.ppf(0.975, a, b)
     return [
-        Shrunken(float(rate), (float(lo), float(hi)))
-        for rate, lo, hi in zip(a / (a + b), low, high, strict=True)
+        Shrunken(float(rate), int(size), (float(lo), float(hi)))
+        for rate, size, lo, hi in zip(a / (a + b), totals, low, high, strict=True)
     ]

@@ -44,9 +44,11 @@ class Product:
     """Moments of one condition with itself, or of two with each other.
 
     ``variance`` is the unbiased estimate (it can be negative), ``v_variance`` the biased one of
-    the ideal two-way bootstrap, which cannot.
+    the ideal two-way bootstrap, which cannot. ``sizes`` counts readers, positive and negative
+    cases.
     """
 
+    sizes: tuple[int, int, int]
     estimates: tuple[float, float]
     variance: float
     v_variance: float
@@ -61,6 +63,9 @@ class Product:
 class Imrmc:
     """One condition against guessing, with both variances; ``v_result`` is the conservative one."""
 
+    n_readers: int
+    n_positive: int
+    n_negative: int
     df_bdg: float | None
     df_bdg_v: float | None
     result: Inference
@@ -72,6 +77,9 @@ class Imrmc:
 class ImrmcDifference:
     """AUC of the first condition minus that of the second, same readers and cases."""
 
+    n_readers: int
+    n_positive: int
+    n_negative: int
     estimate: float
     variance: float
     v_variance: float
@@ -125,7 +133,8 @@ def imrmc(
         if clustered:
             reason = f"several cases per {readings.unit_name}: use the jackknife"
         none = infer(None, None, None, method=METHOD, margins=margins, reason=reason)
-        return Imrmc(None, None, none, none, none)
+        sizes = (readings.n_readers, readings.n_positive, readings.n_negative)
+        return Imrmc(*sizes, None, None, none, none, none)
     return single(found, df_rule=df_rule, margins=margins)
 
 
@@ -134,7 +143,7 @@ def single(found: Product, *, df_rule: DfRule = "exact", margins: tuple[float, .
     df, df_v = bdg_df(found, found.variance), bdg_df(found, found.v_variance)
     mean = found.estimates[0]
     return Imrmc(
-        df, df_v,
+        *found.sizes, df, df_v,
         _infer(mean, found.variance, df, df_rule, 0.5, margins),
         _infer(mean, found.v_variance, df_v, df_rule, 0.5, margins),
         _infer(mean, found.variance, None, df_rule, 0.5, margins),
@@ -152,7 +161,7 @@ def difference(
     df, df_v = _bdg(components, steps, variance), _bdg(components, steps, v_variance)
     gap = first.estimates[0] - second.estimates[0]
     return ImrmcDifference(
-        gap, variance, v_variance, df, df_v,
+        *cross.sizes, gap, variance, v_variance, df, df_v,
         _infer(gap, variance, df, df_rule, 0.0, ()),
         _infer(gap, v_variance, df_v, df_rule, 0.0, ()),
         _infer(gap, variance, None, df_rule, 0.0, ()),
@@ -227,8 +236,8 @@ def product(moments: Moments) -> Product | None:
         steps = np.round(1 / (_WEIGHTS @ coefficients) - 1)
     estimate = (_weighted(moments, moments.theta, 1), _weighted(moments, moments.other_theta, 0))
     return Product(
-        estimate, _settled(coefficients @ m), _settled(coefficients @ v), m, v, coefficients,
-        _COMPONENTS @ v, steps,
+        moments.sizes, estimate, _settled(coefficients @ m), _settled(coefficients @ v), m, v,
+        coefficients, _COMPONENTS @ v, steps,
     )  # fmt: skip
 
 

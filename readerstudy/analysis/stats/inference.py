@@ -45,6 +45,7 @@ class Tost:
     equivalent: bool | None
     alpha: float = 0.05
     reason: str | None = None
+    method: str = "two one-sided tests"
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def reader_average(
 class MeanInference:
     """Mean over readers of any figure of merit, with what is random in each of three ways."""
 
+    n_readers: int
     ms_r: float | None
     var_error: float | None
     cov2: float | None
@@ -187,7 +188,7 @@ def infer_mean(
     """
     parts = _components(theta, matrix, reason)
     return MeanInference(
-        parts.ms_r, parts.var, parts.cov2, _rrrc(parts, null, margins),
+        parts.n, parts.ms_r, parts.var, parts.cov2, _rrrc(parts, null, margins),
         _frrc(parts, null, margins), _rrfc(parts, null, margins),
     )  # fmt: skip
 

@@ -43,6 +43,7 @@ class ConditionReader:
     condition: str
     value: float
     se: float | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ class GlobalTest:
     df2: float | None
     p: float | None
     denominator: float | None
-    reason: str | None = None
+    reason: str | None
+    method: str
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,8 @@ def _reader_rows(
             at = i * used.n_readers + j
             variance = None if matrix is None else float(matrix[at, at])
             se = sqrt(variance) if variance is not None and variance >= 0 else None
-            rows.append(ConditionReader(reader, name, float(theta[i, j]), se))
+            why = None if se is not None else "the error covariance cannot be estimated"
+            rows.append(ConditionReader(reader, name, float(theta[i, j]), se, why))
     return tuple(rows)
 
 
@@ -309,7 +312,7 @@ def _global_test(
 ) -> GlobalTest:  # fmt: skip
     distribution: Literal["F", "chi2"] = "chi2" if kind == "frrc" else "F"
     if reason is not None or denominator is None or ms_t is None:
-        return GlobalTest(distribution, None, df1, df2, None, denominator, reason)
+        return GlobalTest(distribution, None, df1, df2, None, denominator, reason, _METHODS[kind])
     if kind == "frrc":
         statistic = df1 * ms_t / denominator
         p = float(stats.chi2.sf(statistic, df1))
@@ -317,7 +320,7 @@ def _global_test(
         statistic = ms_t / denominator
         # no df2: no spread of the readers' differences, the error term is that of the cases alone
         p = f_tail(statistic, df1, df2)
-    return GlobalTest(distribution, statistic, df1, df2, p, denominator)
+    return GlobalTest(distribution, statistic, df1, df2, p, denominator, None, _METHODS[kind])
 
 
 def _pairs(

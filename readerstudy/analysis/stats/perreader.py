@@ -29,6 +29,7 @@ class ReaderRow:
     fool_rate: Proportion
     said_positive: Proportion
     balanced_accuracy: float | None
+    balanced_accuracy_reason: str | None
     p_accuracy: float | None
     p_accuracy_holm: float | None
     auc: Auc
@@ -50,6 +51,7 @@ def per_reader(readings: Readings, first: pd.DataFrame | None = None) -> tuple[R
     rows = []
     for j, (name, table) in enumerate(zip(readings.readers, tables, strict=True)):
         seen = readings.read[j]
+        balanced = table.balanced_accuracy()
         x = readings.score[j][seen & readings.is_positive]
         y = readings.score[j][seen & ~readings.is_positive]
         rows.append(
@@ -63,7 +65,8 @@ def per_reader(readings: Readings, first: pd.DataFrame | None = None) -> tuple[R
                 table.rate("specificity"),
                 table.rate("fool_rate"),
                 table.rate("said_positive"),
-                table.balanced_accuracy().estimate,
+                balanced.estimate,
+                balanced.reason,
                 p_values[j],
                 adjusted[j],
                 delong(x, y, positive=readings.positive),

@@ -74,6 +74,7 @@ class PowerSingle:
     power_tost: float
     half_width95: float
     half_width90: float
+    method: str = "noncentral t; equivalence integrated over the estimated standard error"
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class PowerTwo:
     df1: int
     df2: float | None
     power: float
+    method: str = "noncentral F, or chi-squared for these readers"
 
 
 def power_single(

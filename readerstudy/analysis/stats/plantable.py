@@ -12,6 +12,7 @@ from typing import Literal
 
 from readerstudy.analysis.stats.planning import Components, PowerSingle, power_single
 
+METHOD = "Obuchowski-Rockette components, noncentral t"
 Goal = Literal["tost", "difference", "precision"]
 #: Beyond this many cases nobody reads: the search stops.
 MOST_CASES = 5000
@@ -40,6 +41,7 @@ class PlanRow:
     power_difference: float | None
     power_tost: float | None
     reason: str | None = None
+    method: str = METHOD
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class CasesNeeded:
     n_cases: int | None
     reached: float | None
     reason: str | None = None
+    method: str = METHOD
 
 
 def plan_table(

@@ -64,8 +64,10 @@ class Proportion:
 
 @dataclass(frozen=True)
 class Difference:
-    """Difference of two independent proportions, first minus second."""
+    """Difference of two independent proportions of ``n1`` and ``n2``, first minus second."""
 
+    n1: int
+    n2: int
     estimate: float | None
     ci: Interval | None
     method: str
@@ -75,13 +77,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class BetaPosterior:
-    """Posterior of one proportion under a uniform Beta(1, 1) prior."""
+    """Posterior of one proportion under a uniform prior, which is defined for no readings too."""
 
+    n: int
     mean: float
     interval: Interval
     p_above_half: float
     p_in_rope: float
     bf01: float
+    method: str = "uniform Beta(1, 1) prior, equal-tailed interval"
 
 
 def rate_ci(x: int, n: int, method: Method = "wilson", conf: float = 0.95) -> Proportion:
@@ -115,6 +119,7 @@ def beta_posterior(
     low, high = post.ppf([(1 - conf) / 2, (1 + conf) / 2])
     log_bf = n * log(0.5) - float(betaln(x + 1, n - x + 1))
     return BetaPosterior(
+        n=n,
         mean=(x + 1) / (n + 2),
         interval=(float(low), float(high)),
         p_above_half=float(post.sf(0.5)),
@@ -128,7 +133,7 @@ def diff_ci(
 ) -> Difference:
     """Interval for ``x1/n1 - x2/n2``, two independent groups."""
     if n1 == 0 or n2 == 0:
-        return Difference(None, None, method, conf, "one group has no readings")
+        return Difference(n1, n2, None, None, method, conf, "one group has no readings")
     p1, p2 = x1 / n1, x2 / n2
     delta = p1 - p2
     z = float(stats.norm.ppf((1 + conf) / 2))
@@ -148,7 +153,7 @@ def diff_ci(
         low, high = _miettinen_nurminen(x1, n1, x2, n2, z)
     else:
         raise ValueError(f"unknown interval {method!r}")
-    return Difference(delta, (max(-1.0, low), min(1.0, high)), method, conf)
+    return Difference(n1, n2, delta, (max(-1.0, low), min(1.0, high)), method, conf)
 
 
 def fisher_p(x1: int, n1: int, x2: int, n2: int) -> float:

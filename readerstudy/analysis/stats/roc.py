@@ -35,12 +35,15 @@ class Auc:
 class PairedAuc:
     """Two AUCs on the same cases, compared after DeLong."""
 
+    n_positive: int
+    n_negative: int
     difference: float | None
     covariance: float | None
     z: float | None
     p: float | None
     ci: Interval | None
     reason: str | None = None
+    method: str = "difference of two areas, DeLong covariance, normal"
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class RocCurve:
 class PartialAuc:
     """Area under part of one empirical curve, plain and after McClish's correction.
 
-    ``corrected`` is None where guessing and perfection give the same area.
+    ``corrected`` is None where guessing and perfection give the same area; ``ci95`` is that of
+    ``estimate``.
     """
 
     positive: str
@@ -67,7 +71,9 @@ class PartialAuc:
     high: float
     estimate: float | None
     corrected: float | None
-    method: str = "trapezoids under the empirical curve; McClish correction"
+    se: float | None
+    ci95: Interval | None
+    method: str = "trapezoids under the empirical curve, jackknife over cases; McClish correction"
     reason: str | None = None
 
 
@@ -152,7 +158,7 @@ def delong_paired(
     if n1 != len(b_positives) or n0 != len(b_negatives):
         raise ValueError("the two scores must be given for the same cases")
     if n1 < 2 or n0 < 2:
-        return PairedAuc(None, None, None, None, None, "needs two cases of each class")
+        return PairedAuc(n1, n0, None, None, None, None, None, "needs two cases of each class")
     a10, a01 = placements(a_positives, a_negatives)
     b10, b01 = placements(b_positives, b_negatives)
     cov10, cov01 = np.cov(a10, b10), np.cov(a01, b01)
@@ -161,13 +167,14 @@ def delong_paired(
     cross = float(covariance[0, 1])
     variance = float(covariance[0, 0] + covariance[1, 1] - 2 * cross)
     if variance <= 0:
-        return PairedAuc(difference, cross, None, None, None, "the two scores rank alike")
+        return PairedAuc(n1, n0, difference, cross, None, None, None, "the two scores rank alike")
     se = float(np.sqrt(variance))
     half = float(norm.ppf((1 + conf) / 2)) * se
     z = difference / se
     return PairedAuc(
-        difference, cross, z, float(2 * norm.sf(abs(z))), (difference - half, difference + half)
-    )
+        n1, n0, difference, cross, z, float(2 * norm.sf(abs(z))),
+        (difference - half, difference + half),
+    )  # fmt: skip
 
 
 def roc_points(positives: FloatArray, negatives: FloatArray) -> RocCurve | None:
@@ -247,11 +254,36 @@ def partial_auc(
     if over not in ("specificity", "sensitivity"):
         raise ValueError(f"unknown axis {over!r}; one of specificity, sensitivity")
     n1, n0 = len(positives), len(negatives)
+    area = _partial(positives, negatives, low, high, over)
+    if area is None:
+        missing = "positive" if n1 == 0 else "negative"
+        return PartialAuc(positive, n1, n0, over, low, high, None, None, None, None,
+                          reason=f"no {missing} cases were read")  # fmt: skip
+    start, stop = 1 - high, 1 - low
+    least, most = (stop**2 - start**2) / 2, stop - start
+    corrected = (1 + (area - least) / (most - least)) / 2 if most > least else None
+    se = ci = reason = None
+    if n1 < 2 or n0 < 2:
+        reason = "one case of a class: the variance cannot be estimated"
+    else:
+        without = (
+            [_partial(np.delete(positives, i), negatives, low, high, over) for i in range(n1)],
+            [_partial(positives, np.delete(negatives, i), low, high, over) for i in range(n0)],
+        )
+        parts = [np.asarray(left, dtype=np.float64) for left in without]
+        se = float(np.sqrt(sum((len(left) - 1) * left.var() for left in parts)))
+        half = float(norm.ppf(0.975)) * se
+        ci = (area - half, area + half) if se > 1e-12 else None
+        reason = None if ci else "no case changes the area: the standard error is zero"
+    return PartialAuc(positive, n1, n0, over, low, high, area, corrected, se, ci, reason=reason)
+
+
+def _partial(
+    positives: FloatArray, negatives: FloatArray, low: float, high: float, over: str
+) -> float | None:
     curve = roc_points(positives, negatives)
     if curve is None:
-        missing = "positive" if n1 == 0 else "negative"
-        return PartialAuc(positive, n1, n0, over, low, high, None, None,
-                          reason=f"no {missing} cases were read")  # fmt: skip
+        return None
     # Either way: how far the one rate gets while the other error runs from 1 - high to 1 - low.
     if over == "specificity":
         x, y = np.asarray(curve.fpr), np.asarray(curve.tpr)
@@ -263,10 +295,7 @@ def partial_auc(
     # A step of the curve stands at one x with several y: walk along it, do not interpolate.
     height_in = np.concatenate([[_height(x, y, start, last=True)], y[(x > start) & (x < stop)],
                                 [_height(x, y, stop, last=False)]])  # fmt: skip
-    area = float(np.trapezoid(height_in, grid))
-    least, most = (stop**2 - start**2) / 2, stop - start
-    corrected = (1 + (area - least) / (most - least)) / 2 if most > least else None
-    return PartialAuc(positive, n1, n0, over, low, high, area, corrected)
+    return float(np.trapezoid(height_in, grid))
 
 
 def _height(x: FloatArray, y: FloatArray, at: float, *, last: bool) -> float:

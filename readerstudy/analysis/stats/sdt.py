@@ -41,6 +41,7 @@ class SignalDetection:
     se_dprime: float | None
     ci95_dprime: Interval | None
     reason: str | None = None
+    method: str = "equal-variance signal detection, normal interval"
 
 
 def sdt(

@@ -129,6 +129,7 @@ class SimulatedPower:
     power_tost: float | None
     mc_se: float
     reason: str | None = None
+    method: str = "Roe-Metz simulation, Obuchowski-Rockette analysis of each replicate"
 
 
 def simulate_roe_metz(

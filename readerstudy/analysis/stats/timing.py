@@ -46,6 +46,7 @@ class OrderBin:
     n_readers: int
     mean: float | None
     ci95: Interval | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class CochranQ:
     df: int | None
     p: float | None
     reason: str | None = None
+    method: str = "Cochran's Q, chi-squared"
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,9 @@ def _bins(
         n = int(here.sum())
         if n:
             own = pd.Series(right[here]).groupby(rows["reader_id"].to_numpy()[here]).mean()
-            mean, ci = mean_over_readers(own.to_numpy(dtype=np.float64))
+            mean, ci, why = mean_over_readers(own.to_numpy(dtype=np.float64))
             naive = rate_ci(int(right[here].sum()), n)
-            found.append(OrderBin(int(start), int(stop) - 1, n, naive, len(own), mean, ci))
+            found.append(OrderBin(int(start), int(stop) - 1, n, naive, len(own), mean, ci, why))
     return tuple(found)
 
 
@@ -233,15 +235,19 @@ def _smooth(right: FloatArray, order: FloatArray) -> Smooth:
     return Smooth(len(right), tuple(zip(grid.tolist(), curve.tolist(), strict=True)), _SMOOTH)
 
 
-def mean_over_readers(values: FloatArray) -> tuple[float | None, Interval | None]:
-    """Mean and t interval over readers, cases fixed; no interval where it would have no width."""
+def mean_over_readers(
+    values: FloatArray,
+) -> tuple[float | None, Interval | None, str | None]:
+    """Mean and t interval over readers, cases fixed, or why there is none."""
     if len(values) == 0:
-        return None, None
+        return None, None, "no reader"
     mean = float(values.mean())
-    if len(values) < 2 or float(np.ptp(values)) == 0:
-        return mean, None
+    if len(values) < 2:
+        return mean, None, "one reader: the spread between readers cannot be estimated"
+    if float(np.ptp(values)) == 0:
+        return mean, None, "the readers are alike: the interval would have no width"
     half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / sqrt(len(values)))
-    return mean, (mean - half, mean + half)
+    return mean, (mean - half, mean + half), None
 
 
 def rt_model(

@@ -68,7 +68,7 @@ def kripp_alpha(
     estimate = 1 - float(observed[0] / expected[0])
     parts = (1 - float(observed[0]), 1 - float(expected[0])) if level == "nominal" else None
     if not replicates:
-        return result(estimate, parts=parts)
+        return result(estimate, parts=parts, reason="no interval was asked for")
     if rng is None:
         raise ValueError("a bootstrap needs a random generator")
     if n < 2:

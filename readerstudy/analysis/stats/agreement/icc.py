@@ -114,10 +114,13 @@ def _mean_of_raters(
     up = stepped(value)
     if up is None:
         return None, None, "cases differ less than chance: the mean of raters has no reliability"
-    return up, None if low is None or high is None else (low, high), reason
+    if low is None or high is None:
+        return up, None, reason or _NO_END
+    return up, (low, high), reason
 
 
 _PERFECT = "raters agree perfectly: no interval can be estimated"
+_NO_END = "an end of the interval of one rater has no counterpart for the mean of raters"
 _NO_DF = "neither cases nor raters differ: no interval can be estimated"
 _NEGATIVE = "the correlation is below zero: no interval can be estimated"
 _TINY = 1e-12

@@ -46,6 +46,7 @@ class CategoryKappa:
     kappa: float | None
     z: float | None
     p: float | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,8 @@ def _categories(
     rows = []
     for value, apart, chance in zip(values, split, both, strict=True):
         if chance <= 0:
-            rows.append(CategoryKappa(float(value), None, None, None))
+            why = "every answer is this one, or none is"
+            rows.append(CategoryKappa(float(value), None, None, None, why))
             continue
         kappa = 1 - float(apart) / float(chance)
         z = kappa / sqrt(unit)

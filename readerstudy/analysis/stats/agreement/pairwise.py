@@ -51,6 +51,7 @@ class PairwiseMatrix:
     se: float | None = None
     ci95: Interval | None = None
     reason: str | None = None
+    method: str = "mean of Cohen's kappa over pairs, jackknife over cases, raters fixed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,18 +169,22 @@ def _matrix(
     return PairwiseMatrix(
         tuple(names), weights, cells, tuple(pairs), len(known),
         float(np.mean(known)) if known else None, min(known, default=None),
-        max(known, default=None), *_interval(known, left), reason,
+        max(known, default=None), *_interval(known, left, reason),
     )  # fmt: skip
 
 
-def _interval(known: list[float], left: FloatArray | None) -> tuple[float | None, Interval | None]:
-    """Standard error and t interval of the mean; none where leaving a case out leaves no pair."""
-    if not known or left is None or len(left) < 2 or np.isnan(left).any():
-        return None, None
+def _interval(
+    known: list[float], left: FloatArray | None, reason: str | None
+) -> tuple[float | None, Interval | None, str | None]:
+    """Standard error and t interval of the mean, or why there is none."""
+    if reason is not None or left is None:
+        return None, None, reason or "no interval was asked for"
+    if len(left) < 2 or np.isnan(left).any():
+        return None, None, "without one of the cases kappa is undefined for every pair"
     m = len(left)
     se = sqrt((m - 1) / m * float(((left - left.mean()) ** 2).sum()))
     if se < 1e-12:
-        return 0.0, None
+        return 0.0, None, "no case changes the mean: the standard error is zero"
     mean = float(np.mean(known))
     half = float(stats.t.ppf(0.975, m - 1)) * se
-    return se, (mean - half, mean + half)
+    return se, (mean - half, mean + half), None
