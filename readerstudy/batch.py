@@ -14,12 +14,12 @@ import multiprocessing
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from readerstudy.errors import UserError
 from readerstudy.storage import atomic_write_bytes
@@ -32,6 +32,8 @@ Item = TypeVar("Item")
 _SAY_EVERY_S = 2.0
 #: What failed, beside the results: a row each, with the reason.
 FAILED = "failed.csv"
+#: In the folder of a result: what it was made of, where its other files do not say.
+REQUEST = "request.json"
 
 
 class SomeFailed(UserError):
@@ -75,6 +77,27 @@ class Outcome:
         )
 
 
+def check_names(names: Iterable[str]) -> None:
+    """Raises UserError when two items have one name, and so one result."""
+    twice = [name for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise UserError(f"Two items have the name {twice[0]!r}; rename one.")
+
+
+def stamp(path: Path) -> list[Any]:
+    """What tells that a file was changed: name, size and time; of a folder, of all that is in it.
+
+    Reading thousands of volumes to hash them would take longer than most work on them.
+    """
+    try:
+        files = [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
+        stats = [file.stat() for file in files]
+    except OSError:
+        return [path.name, "missing"]
+    sizes, times = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
+    return [path.name, len(files), sizes, times]
+
+
 def failed_table(failed: dict[str, str]) -> bytes:
     """CSV with the columns name and reason, in the order of the names."""
     text = io.StringIO()
@@ -107,7 +130,7 @@ class Batch(Generic[Item]):
         """
         if workers < 1:
             raise UserError(f"--workers is at least 1, not {workers}.")
-        self.check_names(items)
+        check_names(map(self.name, items))
         outcome, todo = Outcome(), []
         for item in items:
             if self.done(item):
@@ -127,12 +150,6 @@ class Batch(Generic[Item]):
                 tell(_progress(len(outcome.made) + len(outcome.failed), len(todo), now - begun))
         outcome.seconds = time.monotonic() - begun
         return outcome
-
-    def check_names(self, items: Sequence[Item]) -> None:
-        """Raises UserError when two items have one name, and so one result."""
-        twice = [name for name, n in Counter(map(self.name, items)).items() if n > 1]
-        if twice:
-            raise UserError(f"Two items have the name {twice[0]!r}; rename one.")
 
     def _results(self, todo: Sequence[Item], workers: int) -> Iterator[tuple[str, str | None]]:
         if workers == 1 or len(todo) < 2:

@@ -22,6 +22,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
         items += [
             ("Library", "library:index", room == "library"),
             ("Cases", "cases:index", room == "cases"),
+            ("Batches", "jobs:batches", room == "jobs"),
         ]
     if is_coordinator(user) or user.site_role == user.SiteRole.RESEARCHER:
         items += [

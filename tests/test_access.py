@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
-from readerstudy.jobs.models import Job
+from readerstudy.jobs.models import Job, JobBatch
 from readerstudy.library.models import Mask, Upload, UploadFile, Volume
 from readerstudy.trials.models import Membership, Trial
 from tests.reading.world import build
@@ -64,6 +64,11 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "jobs:detail": (GET, OWN_JOB),
     "jobs:cancel": (POST, OWN_JOB),
     "jobs:retry": (POST, OWN_JOB),
+    "jobs:batches": (GET, SITE_COORDINATORS),
+    "jobs:batch": (GET, SITE_COORDINATORS),
+    "jobs:batch_failed": (GET, SITE_COORDINATORS),
+    "jobs:cancel_batch": (POST, SITE_COORDINATORS),
+    "jobs:retry_batch": (POST, SITE_COORDINATORS),
     "library:index": (GET, SITE_COORDINATORS),
     "library:upload_new": (GET, SITE_COORDINATORS),
     "library:upload": (GET, OWN_UPLOAD),
@@ -221,7 +226,9 @@ def arguments(people: dict[str, Any]) -> dict[str, Any]:
     file = UploadFile.objects.create(upload=upload, name="a.nii", size=10)
     candidate = volume.candidates.first()
     job = Job.objects.create(kind="cases.synthesize", created_by=people["coordinator"])
+    batch = JobBatch.objects.create(title="Two files", kind="cases.synthesize", queue="cpu")
     return {
+        "batch_id": batch.pk,
         "slug": world.trial.slug,
         "token": "x" * 43,
         "index": 0,

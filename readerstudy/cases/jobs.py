@@ -6,6 +6,7 @@ from typing import Any
 
 from readerstudy.jobs.registry import JobContext, job
 
+from . import batches as batches  # its jobs register themselves
 from .models import SynthesisRun
 from .services.foreign import IMPORT, run_import
 from .services.making import run_synthesis

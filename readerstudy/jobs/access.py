@@ -9,7 +9,7 @@ from django.http import Http404
 
 from readerstudy.accounts.access import is_coordinator
 
-from .models import Job
+from .models import Job, JobBatch
 
 
 def job_or_404(user: Any, job_id: uuid.UUID) -> Job:
@@ -17,3 +17,11 @@ def job_or_404(user: Any, job_id: uuid.UUID) -> Job:
     if job is None or not (job.created_by_id == user.pk or is_coordinator(user)):
         raise Http404
     return job
+
+
+def batch_or_404(batch_id: uuid.UUID) -> JobBatch:
+    """A batch; the views let only coordinators ask."""
+    batch = JobBatch.objects.filter(pk=batch_id).first()
+    if batch is None:
+        raise Http404
+    return batch

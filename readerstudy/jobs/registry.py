@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+#: What a worker may be told to serve.
+QUEUES = ("cpu", "gpu")
+
 
 class JobCancelled(Exception):
     """The user asked the job to stop; raised by `JobContext.progress`."""

@@ -82,12 +82,15 @@ def due(queues: list[str], limit: int) -> list[Job]:
     now = timezone.now()
     expired = Q(state__in=[State.SENT, State.RUNNING], lease_until__lt=now)
     fresh = Q(state=State.QUEUED) & (Q(not_before__isnull=True) | Q(not_before__lte=now))
+    rows: list[Job] = []
     with transaction.atomic():
-        rows = list(
-            Job.objects.select_for_update(skip_locked=True)
-            .filter(expired | fresh, queue__in=queues)
-            .order_by("created_at")[:limit]
-        )
+        # one after the other: each has its index, and together they have none
+        for which in (expired, fresh):
+            rows += (
+                Job.objects.select_for_update(skip_locked=True)
+                .filter(which, queue__in=queues)
+                .order_by("priority", "created_at")[: limit - len(rows)]
+            )
         sent = []
         for job in rows:
             if job.state == State.RUNNING and job.attempts >= job.max_attempts:
@@ -158,7 +161,8 @@ def execute(job_id: str) -> None:
     context = Context(job)
     try:
         with heartbeat(job):
-            result = registered(job.kind).function(context, **job.params)
+            common = job.batch.params if job.batch else {}
+            result = registered(job.kind).function(context, **common, **job.params)
     except JobCancelled:
         _end(job, State.CANCELLED, message="")
     except JobFenced:

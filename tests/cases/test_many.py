@@ -22,6 +22,7 @@ from readerstudy.cases.errors import CasesError
 from tests.library import makers
 from tests.synthesis.hosts import ball_host
 
+pytestmark = pytest.mark.django_db
 AFFINE = np.diag([-1.5, -1.5, 3.0, 1.0])
 
 

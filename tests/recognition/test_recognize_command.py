@@ -98,6 +98,16 @@ def test_nothing_found_is_said_in_every_file(tmp_path, checkpoint):
     assert not reader.read([1], read_host(tmp_path / "a_ct.nii.gz").data.geometry).any()
 
 
+def test_a_ct_that_changed_is_looked_at_again(tmp_path, checkpoint, capsys):
+    write_volume(tmp_path, "a", 1)
+    run(tmp_path / "a_ct.nii.gz", checkpoint, tmp_path / "out")
+    write_volume(tmp_path, "a", 2)
+    run(tmp_path / "a_ct.nii.gz", checkpoint, tmp_path / "out")
+    run(tmp_path / "a_ct.nii.gz", checkpoint, tmp_path / "out")
+    said = capsys.readouterr().out.splitlines()
+    assert [line.split(",")[0] for line in said] == ["1 made", "1 made", "0 made"]
+
+
 def test_a_folder_is_worked_through_and_a_broken_file_skipped(tmp_path, checkpoint, capsys):
     scans = tmp_path / "scans"
     scans.mkdir()

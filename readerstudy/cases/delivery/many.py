@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from readerstudy.batch import REQUEST, stamp
 from readerstudy.cases.errors import CasesError
 from readerstudy.cases.priors import Appearance
 from readerstudy.library.importing import parse_spec
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from synthesis.engine.generators import Generator
     from synthesis.engine.precision import Precision
 
-#: In each folder: the hash of what it was made of. The manifest does not hold it, because a copy
-#: of the same CT has another time stamp.
-REQUEST = "request.json"
 #: Part of each hash: raise it when the same order could give other files.
 _VERSION = 1
 
@@ -117,6 +115,7 @@ def make(order: Order, recipe: Recipe, tell: Callable[[str], None] = lambda line
         appearance=Appearance.from_json(json.loads(recipe.priors)),
         name_sources=recipe.keep_source_uids,
         tell=tell,
+        # not in the manifest: a copy of the same CT has another time stamp
         beside={REQUEST: json.dumps({"sha256": made_of}) + "\n"},
     )
 
@@ -156,7 +155,7 @@ def _made_of(order: Order, recipe: Recipe) -> str:
         "version": _VERSION,
         "recipe": recipe.as_json(),
         "name": order.name,
-        "files": [_stamp(order.ct)]
+        "files": [stamp(order.ct)]
         + [_mask_stamp(mask) for mask in (order.organ_mask, order.tumor_mask)],
     }
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
@@ -166,18 +165,7 @@ def _mask_stamp(spec: str | None) -> list[Any] | None:
     if spec is None:
         return None
     path, parts = parse_spec(spec)
-    return [*_stamp(Path(path)), parts]
-
-
-def _stamp(path: Path) -> list[Any]:
-    """Name, size and time of a file; of a folder, of all that lies in it."""
-    try:
-        files = [p for p in sorted(path.rglob("*")) if p.is_file()] if path.is_dir() else [path]
-        stats = [file.stat() for file in files]
-    except OSError:
-        return [str(path), "missing"]
-    sizes, times = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
-    return [str(path), len(files), sizes, times]
+    return [*stamp(Path(path)), parts]
 
 
 # --------------------------------------------------------------------------------------- the masks

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from readerstudy.batch import REQUEST, stamp
 from readerstudy.cases.errors import CasesError
 from readerstudy.storage import atomic_dir
 
@@ -79,10 +80,13 @@ def _wanted(path: Path, out: Path) -> Wanted:
 
 
 def is_done(wanted: Wanted, settings: Settings, sha256: str) -> bool:
-    """Whether this CT was looked at with these weights and settings."""
+    """Whether this CT, unchanged, was looked at with these weights and settings."""
     try:
         stored = json.loads((wanted.out / f"{wanted.name}.json").read_text(encoding="utf-8"))
+        request = json.loads((wanted.out / REQUEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return False
+    if request.get("ct") != stamp(wanted.ct):
         return False
     same = stored.get("settings") == asdict(settings) and stored.get("format") == FORMAT
     return bool(same and stored.get("checkpoint", {}).get("sha256") == sha256)
@@ -146,7 +150,7 @@ def look(
 
     from .files import write_files
 
-    loaded = load(weights)
+    loaded, request = load(weights), {"ct": stamp(wanted.ct)}
     host = read_host(wanted.ct)
     found = find(loaded, host.data.hu, host.data.geometry.spacing, settings, tell)
     if (wanted.out / f"{wanted.name}.json").is_file():
@@ -154,6 +158,7 @@ def look(
     try:
         with atomic_dir(wanted.out) as folder:
             write_files(folder, wanted.name, host, loaded, settings, found)
+            (folder / REQUEST).write_text(json.dumps(request) + "\n", encoding="utf-8")
     except FileExistsError:
         raise CasesError(
             f"The folder {wanted.out} holds something else; give another one with --out."

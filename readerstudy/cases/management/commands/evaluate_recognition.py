@@ -9,6 +9,8 @@ from typing import Any
 
 from readerstudy.command import Command as BaseCommand
 
+from ._queue import add_ways, handed_in
+
 EPILOG = """
 A prediction CASE.nii.gz, CASE_mask.nii.gz or CASE_pred.nii.gz belongs to the reference CASE.nii.gz;
 CASE_prob.nii.gz beside it, if there is one, gives each found lesion its probability (else 1).
@@ -45,12 +47,13 @@ class Command(BaseCommand):
         add("--smallest-mm", type=float, default=0.0, help="drop smaller predictions (0)")
         add("--replicates", type=int, default=2000, help="draws of the bootstrap (2000)")
         add("--seed", type=int, default=1, help="of the draws (1)")
-        add("--workers", type=int, default=1, help="processes (1)")
+        add_ways(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         import numpy as np
 
         from readerstudy.batch import Batch
+        from readerstudy.cases.batches import submit_evaluation
         from readerstudy.cases.errors import CasesError
         from readerstudy.cases.evaluation.pairs import Pair, find_pairs, read_patients
         from readerstudy.cases.evaluation.scans import Rules, evaluate, is_done, load
@@ -79,6 +82,10 @@ class Command(BaseCommand):
             done=lambda pair: is_done(pair, rules),
             work=partial(evaluate, rules=rules),
         )
+        if options["queue"] and (handed := submit_evaluation(pairs, rules, out, options["queue"])):
+            self.stdout.write(handed_in(handed))
+            self.stdout.write("When it is done, the same command writes the tables.")
+            return
         outcome = batch.run(pairs, workers=options["workers"], tell=self.stderr.write)
         # a scan that failed for one method is left out for all: methods are compared on the same
         lost = {pair.name for pair in pairs if f"{pair.method}/{pair.name}" in outcome.failed}

@@ -10,6 +10,8 @@ from typing import Any
 
 from readerstudy.command import Command as BaseCommand
 
+from ._queue import add_ways, handed_in
+
 EPILOG = """
   recognize --ct ct.nii.gz --out found
   recognize --ct scans --checkpoint network.safetensors --out found --workers 2
@@ -42,15 +44,16 @@ class Command(BaseCommand):
         add("--overlap", type=float, default=0.25, help="of neighboring windows (0.25)")
         add("--window", type=int, default=96, help="side of a window in voxels (96)")
         add("--precision", choices=["auto", "fp32", "bf16"], default="auto")
-        add("--workers", type=int, default=1, help="processes (1)")
         add(
             "--hide-source-uids",
             action="store_true",
             help="the SEG names a DICOM series by made-up UIDs: its own lead to the patient",
         )
+        add_ways(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         from readerstudy.batch import Batch
+        from readerstudy.cases.batches import submit_recognition
         from readerstudy.cases.errors import CasesError
         from readerstudy.cases.recognition.finding import (
             Settings,
@@ -88,6 +91,10 @@ class Command(BaseCommand):
             done=lambda item: is_done(item, settings, loaded.sha256),
             work=partial(look, weights=weights, settings=settings, tell=tell),
         )
+        if queue := options["queue"]:
+            batch_row = submit_recognition(wanted, weights, loaded.sha256, settings, out, queue)
+            self.stdout.write(handed_in(batch_row))
+            return
         outcome = batch.run(wanted, workers=options["workers"], tell=self.stderr.write)
         if alone and outcome.failed:
             raise CasesError(next(iter(outcome.failed.values())))

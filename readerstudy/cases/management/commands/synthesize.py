@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from readerstudy.command import Command as BaseCommand
 
+from ._queue import add_ways, handed_in
 from ._ranges import diameter_range
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Command(BaseCommand):
             action="store_true",
             help="name the source images by their own UIDs, which lead to the patient",
         )
-        add("--workers", type=int, default=1, help="processes, with many CTs (1)")
+        add_ways(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         # heavy: nothing of it is needed for --help
@@ -150,6 +151,7 @@ class Command(BaseCommand):
 
     def _many(self, options: dict[str, Any]) -> None:
         from readerstudy.batch import Batch
+        from readerstudy.cases.batches import check_free, submit_synthesis
         from readerstudy.cases.delivery.many import Recipe, is_done, make, sweep
         from readerstudy.cases.delivery.orders import Order, find_orders
         from readerstudy.cases.errors import CasesError
@@ -177,7 +179,11 @@ class Command(BaseCommand):
         )
         with_tumors = sum(order.tumor_mask is not None for order in orders)
         self.stdout.write(f"{len(orders)} CTs, {with_tumors} of them with a tumor mask")
+        check_free(out)
         sweep(out)
+        if options["queue"]:
+            self.stdout.write(handed_in(submit_synthesis(orders, recipe, out, options["queue"])))
+            return
         outcome = batch.run(orders, workers=options["workers"], tell=self.stderr.write)
         self.stdout.write(f"{outcome} Written to {out}.")
         outcome.close(out)

@@ -9,9 +9,8 @@ from django.db import connections
 
 from readerstudy.command import Command as BaseCommand
 from readerstudy.errors import UserError
+from readerstudy.jobs.registry import QUEUES
 from readerstudy.ops.lifeline import hold_on
-
-QUEUES = {"cpu", "gpu"}
 
 
 class Command(BaseCommand):
@@ -25,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         queues = [name.strip() for name in options["queues"].split(",")]
-        if unknown := set(queues) - QUEUES:
+        if unknown := set(queues) - set(QUEUES):
             raise UserError(f"There is no queue {min(unknown)!r}; --queues takes cpu, gpu or both.")
         if options["concurrency"] < 1:
             raise UserError("--concurrency must be at least 1.")
