@@ -32,7 +32,7 @@ from recognition.engine.training.crops import Crops, Synthesizer, cutmix
 from recognition.engine.training.lists import Split, read_list, split
 from recognition.engine.training.loss import dice_cross_entropy
 from recognition.engine.training.team import Team, autocast
-from recognition.engine.training.volumes import Volumes
+from recognition.engine.training.volumes import Volumes, write_failed
 
 Say = Callable[[str], None]
 
@@ -100,10 +100,30 @@ def _crops(
     cache = Path(data.cache) if data.cache else Path(config.out).parent / "cache"
     labelled = Volumes(cut.train, data.spacing_mm, cache)
     unlabelled = Volumes(free, data.spacing_mm, cache)
+    failed: dict[str, str] = {}
     for volumes in (labelled, unlabelled):
-        volumes.prepare(team.rank, team.world, say if team.leads else lambda _: None)
-    team.wait()
+        failed |= volumes.prepare(team.rank, team.world, say if team.leads else lambda _: None)
+    _refuse(failed, cache, team)
     return Crops(config, labelled, unlabelled, synthesizer), cut
+
+
+def _refuse(failed: dict[str, str], cache: Path, team: Team) -> None:
+    """End every process when one of them met volumes that cannot be used.
+
+    Raises:
+        RecognitionError: the sentence of the only one, or where all of them are listed.
+    """
+    listed = cache / f"failed-{team.rank}.csv"
+    write_failed(listed, failed)
+    count = round(team.mean(len(failed)) * team.world)  # and waits for the slowest share
+    if not count:
+        return
+    if count == len(failed) == 1:
+        raise RecognitionError(next(iter(failed.values())))
+    raise RecognitionError(
+        f"{count} volumes cannot be used; {cache}/failed-*.csv says why of each. Repair them or "
+        "leave them out; what is prepared stays prepared."
+    )
 
 
 class _Run:

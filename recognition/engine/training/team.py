@@ -6,10 +6,14 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import torch
 
 from recognition.engine.errors import RecognitionError
+
+#: Of a process for the others: shares of a cache take hours, and not the same number of them.
+_PATIENCE = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def open_team(device: str) -> Iterator[Team]:
     backend = "nccl" if chosen.type == "cuda" else "gloo"
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    torch.distributed.init_process_group(backend, rank=rank, world_size=world)
+    torch.distributed.init_process_group(backend, rank=rank, world_size=world, timeout=_PATIENCE)
     try:
         yield Team(rank, world, chosen)
     finally:

@@ -1,12 +1,18 @@
 """Volumes on the network's grid, resampled once by MONAI and kept on disk.
 
 A cached volume is one file named by the hash of everything it follows from, so many processes and
-runs share it; with several processes each prepares its share of the volumes.
+runs share it; with several processes each prepares its share of the volumes. A file is renamed into
+place when it is whole, and one that cannot be read is made anew.
 """
 
 from __future__ import annotations
 
+import csv
+import logging
+import os
+import uuid
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +23,6 @@ from monai.data.dataset import PersistentDataset
 from monai.transforms.compose import Compose
 from monai.transforms.io.dictionary import LoadImaged
 from monai.transforms.spatial.dictionary import Orientationd, Spacingd
-from monai.transforms.transform import Transform
 from monai.transforms.utility.dictionary import EnsureChannelFirstd
 from numpy.typing import NDArray
 
@@ -26,6 +31,7 @@ from recognition.engine.errors import RecognitionError
 from recognition.engine.training.lists import Entry
 
 Say = Callable[[str], None]
+logger = logging.getLogger(__name__)
 
 #: Part of every cache key: raise it when the preparation changes.
 _VERSION = 1
@@ -46,31 +52,79 @@ class Volume:
     annotated: tuple[bool, ...]
 
 
-class _Reduce(Transform):  # type: ignore[misc]
-    """What the loader returns, as plain tensors of few bytes: (z, y, x), int16 and uint8."""
+def _reduce(item: dict[str, Any]) -> dict[str, Any]:
+    """What the loader returns, as plain tensors of few bytes: (z, y, x), int16 and uint8.
 
-    def __call__(self, item: dict[str, Any]) -> dict[str, Any]:
-        hu = np.asarray(item["image"][0]).transpose(2, 1, 0)
-        raw = np.asarray(item["label"][0]).transpose(2, 1, 0)
-        if not np.isfinite(hu).all():
-            raise RecognitionError(f"{item['name']} holds values that are not numbers; repair it.")
-        table = np.zeros(256, np.uint8)
-        for value, to in item["values"]:
-            table[value] = to
-        label = table[np.clip(np.rint(raw), 0, 255).astype(np.uint8)]
-        places: dict[str, torch.Tensor] = {}
-        rng = np.random.default_rng(label.size)  # of the volume alone, hence the same for all
-        for number in np.unique(label[label > 0]).tolist():
-            found = np.flatnonzero(label == number)
-            chosen = rng.choice(found, min(len(found), _PLACES), replace=False)
-            where = np.stack(np.unravel_index(np.sort(chosen), label.shape), axis=1)
-            places[str(number)] = torch.from_numpy(where.astype(np.int32))
-        clipped = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
-        return {
-            "hu": torch.from_numpy(np.ascontiguousarray(clipped)),
-            "label": torch.from_numpy(np.ascontiguousarray(label)),
-            "places": places,
-        }
+    Raises:
+        RecognitionError: the label is on another grid, or the CT holds values that are no numbers.
+    """
+    hu = np.asarray(item["image"][0]).transpose(2, 1, 0)
+    raw = np.asarray(item["label"][0]).transpose(2, 1, 0)
+    if not np.isfinite(hu).all():
+        raise RecognitionError(f"{item['files'][0]} holds values that are not numbers; repair it.")
+    if hu.shape != raw.shape:
+        raise RecognitionError(
+            f"{item['files'][1]} is not on the grid of {item['files'][0]}; resample it."
+        )
+    table = np.zeros(256, np.uint8)
+    for value, to in item["values"]:
+        table[value] = to
+    label = table[np.clip(np.rint(raw), 0, 255).astype(np.uint8)]
+    places: dict[str, torch.Tensor] = {}
+    rng = np.random.default_rng(label.size)  # of the volume alone, hence the same for all
+    for number in np.unique(label[label > 0]).tolist():
+        found = np.flatnonzero(label == number)
+        chosen = rng.choice(found, min(len(found), _PLACES), replace=False)
+        where = np.stack(np.unravel_index(np.sort(chosen), label.shape), axis=1)
+        places[str(number)] = torch.from_numpy(where.astype(np.int32))
+    clipped = np.clip(np.rint(hu), -1024, 3071).astype(np.int16)
+    return {
+        "hu": torch.from_numpy(np.ascontiguousarray(clipped)),
+        "label": torch.from_numpy(np.ascontiguousarray(label)),
+        "places": places,
+    }
+
+
+class _Cache(PersistentDataset):  # type: ignore[misc]
+    """MONAI's, with the promises of a disk that many processes share.
+
+    MONAI writes into the folder for temporary files and moves from there, which copies where that
+    is another disk; and a file that was cut off ends its run.
+    """
+
+    def file(self, number: int) -> Path:
+        """Where the prepared volume lies, or will."""
+        return Path(self.cache_dir) / f"{self.hash_func(self.data[number]).decode()}.pt"
+
+    def _transform(self, index: int) -> Any:
+        path = self.file(index)
+        found = _read(path)
+        if found is None:
+            found = _reduce(self._pre_transform(deepcopy(self.data[index])))
+            _write(path, found)
+        return found
+
+
+def _read(path: Path) -> Any:
+    """A cached volume; None where there is none that can be read."""
+    if not path.is_file():
+        return None
+    try:
+        return torch.load(path, weights_only=True)
+    except PermissionError:
+        raise
+    except Exception:
+        logger.warning("A cached volume cannot be read and is made anew: %s", path, exc_info=True)
+        return None
+
+
+def _write(path: Path, item: dict[str, Any]) -> None:
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        torch.save(item, beside)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 class Volumes:
@@ -92,19 +146,18 @@ class Volumes:
             EnsureChannelFirstd(keys),
             Orientationd(keys, axcodes="LPS", labels=(("R", "L"), ("A", "P"), ("I", "S"))),
             Spacingd(keys, pixdim=spacing_mm, mode=("bilinear", "nearest")),
-            _Reduce(),
         ]
         items = [
             {
                 **{k: str(v) for k, v in asdict(e).items() if k in keys},
-                "name": str(e.image),
+                "files": [str(e.image), str(e.label)],
                 "values": e.values,
                 "made_of": [_stamp(e.image), _stamp(e.label), list(spacing_mm), _VERSION],
             }
             for e in self.entries
         ]
         cache.mkdir(parents=True, exist_ok=True)
-        self._data = PersistentDataset(items, Compose(steps), cache_dir=cache)
+        self._data = _Cache(items, Compose(steps), cache_dir=cache)
         self._held: dict[int, Volume] = {}
 
     def __len__(self) -> int:
@@ -128,10 +181,6 @@ class Volumes:
                 f"{entry.image} or {entry.label} cannot be read as a volume and its mask "
                 f"({type(error).__name__}); repair or leave it out."
             ) from error
-        if item["hu"].shape != item["label"].shape:
-            raise RecognitionError(
-                f"{entry.label} is not on the grid of {entry.image}; resample it."
-            )
         return Volume(
             name=entry.image.name,
             hu=item["hu"].numpy(),
@@ -140,13 +189,35 @@ class Volumes:
             annotated=entry.annotated,
         )
 
-    def prepare(self, rank: int, world: int, say: Say) -> None:
-        """Make this process's share of what the cache lacks."""
+    def prepare(self, rank: int, world: int, say: Say) -> dict[str, str]:
+        """Make this process's share of what the cache lacks; a volume that fails stops no other.
+
+        Returns:
+            why, by the name of each volume that cannot be used.
+        """
         mine = range(rank, len(self), world)
+        failed: dict[str, str] = {}
         for done, number in enumerate(mine, 1):
-            self[number]
+            if not self._data.file(number).is_file():
+                try:
+                    self._load(number)
+                except RecognitionError as error:
+                    failed[str(self.entries[number].image)] = str(error)
             if done % 10 == 0 or done == len(mine):
                 say(f"prepared {done} of {len(mine)} volumes")
+        return failed
+
+
+def write_failed(path: Path, failed: dict[str, str]) -> None:
+    """CSV with the columns name and reason; no file where nothing failed."""
+    if not failed:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "reason"])
+        writer.writerows(sorted(failed.items()))
 
 
 def _stamp(path: Path) -> list[Any]:
