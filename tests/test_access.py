@@ -10,6 +10,8 @@ import pytest
 from django.test import Client
 from django.urls import URLPattern, get_resolver, reverse
 
+from readerstudy.cases.models import Recognition, RecognitionRun
+from readerstudy.cases.paths import recognition_folder
 from readerstudy.jobs.models import Job, JobBatch
 from readerstudy.library.models import Mask, Upload, UploadFile, Volume
 from readerstudy.trials.models import Membership, Trial
@@ -87,6 +89,13 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "cases:new_run": (GET, SITE_COORDINATORS),
     "cases:run": (GET, SITE_COORDINATORS),
     "cases:delete_run": (POST, SITE_COORDINATORS),
+    "cases:recognition": (GET, SITE_COORDINATORS),
+    "cases:new_recognition": (GET, SITE_COORDINATORS),
+    "cases:recognition_run": (GET, SITE_COORDINATORS),
+    "cases:delete_recognition": (POST, SITE_COORDINATORS),
+    "cases:recognition_result": (GET, SITE_COORDINATORS),
+    "cases:recognition_frame": (GET, SITE_COORDINATORS),
+    "cases:recognition_file": (GET, SITE_COORDINATORS),
     "cases:candidates": (GET, SITE_COORDINATORS),
     "cases:bulk": (POST, SITE_COORDINATORS),
     "cases:queue": (GET, SITE_COORDINATORS),
@@ -227,6 +236,12 @@ def arguments(people: dict[str, Any]) -> dict[str, Any]:
     candidate = volume.candidates.first()
     job = Job.objects.create(kind="cases.synthesize", created_by=people["coordinator"])
     batch = JobBatch.objects.create(title="Two files", kind="cases.synthesize", queue="cpu")
+    looked = RecognitionRun.objects.create(checkpoint="net", sha256="0" * 64, job=job)
+    found = Recognition.objects.create(run=looked, volume=volume, state="done")
+    files = recognition_folder(found.pk)
+    files.mkdir()
+    (files / "outlines.json").write_text("[]")
+    (files / "found_lesions.csv").write_text("lesion\n")
     return {
         "batch_id": batch.pk,
         "slug": world.trial.slug,
@@ -240,6 +255,9 @@ def arguments(people: dict[str, Any]) -> dict[str, Any]:
         "plane": "axial",
         "run_id": volume.candidates.exclude(run=None).first().run_id,
         "candidate_id": candidate.pk,
+        "recognition_id": looked.pk,
+        "result_id": found.pk,
+        "part": "lesions.csv",
         "side": "before",
         "step": "pause",
         "number": 1,

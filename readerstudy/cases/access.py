@@ -9,7 +9,7 @@ from django.http import Http404
 
 from readerstudy.accounts.access import require_coordinator
 
-from .models import Candidate, SynthesisRun
+from .models import Candidate, Recognition, RecognitionRun, SynthesisRun
 
 
 def candidate_or_404(user: Any, candidate_id: uuid.UUID) -> Candidate:
@@ -28,3 +28,22 @@ def run_or_404(user: Any, run_id: uuid.UUID) -> SynthesisRun:
     if run is None:
         raise Http404
     return run
+
+
+def recognition_or_404(user: Any, recognition_id: uuid.UUID) -> RecognitionRun:
+    require_coordinator(user)
+    rows = RecognitionRun.objects.select_related("job", "created_by")
+    run = rows.filter(pk=recognition_id).first()
+    if run is None:
+        raise Http404
+    return run
+
+
+def result_or_404(user: Any, result_id: uuid.UUID) -> Recognition:
+    """What was found in a volume that was looked at to the end."""
+    require_coordinator(user)
+    rows = Recognition.objects.select_related("run", "volume")
+    result = rows.filter(pk=result_id, state=Recognition.State.DONE).first()
+    if result is None:
+        raise Http404
+    return result

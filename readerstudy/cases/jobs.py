@@ -7,10 +7,11 @@ from typing import Any
 from readerstudy.jobs.registry import JobContext, job
 
 from . import batches as batches  # its jobs register themselves
-from .models import SynthesisRun
+from .models import RecognitionRun, SynthesisRun
 from .services.foreign import IMPORT, run_import
 from .services.making import run_synthesis
 from .services.real import make_candidates, scans_with_tumors
+from .services.recognizing import RECOGNIZE, run_recognition
 from .services.runs import REAL, SYNTHESIZE
 
 
@@ -37,3 +38,10 @@ def run_real(ctx: JobContext) -> dict[str, Any]:
 def run_import_synthetic(ctx: JobContext, **params: Any) -> dict[str, Any]:
     """Once stored, the same change is refused, so repeating this makes no doubles."""
     return run_import(params, ctx.actor, ctx.progress)
+
+
+@job(RECOGNIZE, title="Looking for tumors", queue="cpu", max_attempts=3)
+def run_recognize(ctx: JobContext, run_id: str) -> dict[str, Any] | None:
+    """A volume that was looked at is not looked at again."""
+    run = RecognitionRun.objects.filter(pk=run_id).first()
+    return None if run is None else run_recognition(ctx, run)

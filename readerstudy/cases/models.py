@@ -33,6 +33,54 @@ class SynthesisRun(models.Model):
         return f"{self.generator} x {self.requested} (seed {self.seed})"
 
 
+class RecognitionRun(models.Model):
+    """One request to look for tumors in volumes of the library, with one network."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    checkpoint = models.CharField(max_length=100, help_text="name of the network's weights")
+    sha256 = models.CharField(max_length=64)
+    organ = models.CharField(max_length=40, blank=True, help_text="empty: all the network knows")
+    parameters = models.JSONField(default=dict)
+    job = models.ForeignKey("jobs.Job", on_delete=models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, related_name="+"
+    )
+
+    class Meta:
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint} of {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class Recognition(models.Model):
+    """What a recognition run found in one volume; its files are in the data directory."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        DONE = "done"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    run = models.ForeignKey(RecognitionRun, on_delete=models.CASCADE, related_name="results")
+    volume = models.ForeignKey(
+        "library.Volume", on_delete=models.PROTECT, related_name="recognitions"
+    )
+    state = models.CharField(max_length=10, choices=State, default=State.WAITING)
+    reason = models.CharField(max_length=300, blank=True, help_text="why it failed")
+    lesions = models.JSONField(default=list, help_text="the rows of the table, largest first")
+    seconds = models.FloatField(null=True)
+
+    class Meta:
+        ordering = ["run", "volume__name"]
+        verbose_name = "recognition"
+        constraints = [models.UniqueConstraint(fields=["run", "volume"], name="recognition_once")]
+
+    def __str__(self) -> str:
+        return f"{self.volume_id} {self.state}"
+
+
 class Rendition(models.Model):
     """The blinded bytes of one case as a browser gets them.
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from readerstudy.library import selectors as library
 from readerstudy.library.imaging.geometry import to_lps_axes
@@ -63,5 +64,10 @@ def lesion_outline(
     else:
         return None
     cut = mask[low[2] : high[2], low[1] : high[1], low[0] : high[0]]
-    shown = [[a + s, b + s] for (a, b), s in zip(box, view.shift, strict=True)]
-    return {"box": shown, "bits": base64.b64encode(np.packbits(cut).tobytes()).decode()}
+    return packed(cut, [a + s for (a, _), s in zip(box, view.shift, strict=True)])
+
+
+def packed(cut: npt.NDArray[np.bool_], corner: Sequence[int]) -> dict[str, Any]:
+    """A mask (z, y, x) as the viewer has it; its first voxel is the voxel ``corner`` (x, y, z)."""
+    box = [[int(at), int(at) + size] for at, size in zip(corner, cut.shape[::-1], strict=True)]
+    return {"box": box, "bits": base64.b64encode(np.packbits(cut).tobytes()).decode()}

@@ -17,5 +17,10 @@ def foreign_folder(ticket: uuid.UUID) -> Path:
     return data_path("foreign", str(ticket))
 
 
+def recognition_folder(result_id: uuid.UUID) -> Path:
+    """The files of one volume that a recognition run looked at."""
+    return data_path("recognitions", str(result_id))
+
+
 def rendition_folder(rendition_id: uuid.UUID) -> Path:
     return data_path("renditions", str(rendition_id))

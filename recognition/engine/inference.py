@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from recognition.engine.arrays import Field, Hu, MaskArray, Spacing, bounds, zyx
 from recognition.engine.checkpoints import Loaded
-from recognition.engine.networks import windowed
+from recognition.engine.networks import faced, unfaced, windowed
 
 Precision: TypeAlias = Literal["fp32", "bf16", "auto"]
 
@@ -54,7 +54,7 @@ def recognize(
 
     Args:
         loaded: the network.
-        hu: (z, y, x).
+        hu: (z, y, x), growing to the head, the back and the left of the patient.
         spacing: voxel size (x, y, z) in mm.
         roi: window (z, y, x) in voxels of the network's grid.
         overlap: share by which neighboring windows overlap; they are blended by a Gaussian.
@@ -106,14 +106,16 @@ def _slide(
 ) -> Tensor:
     """Tumor probabilities (1, tumors, ...) on the network's grid."""
     device = next(loaded.network.parameters()).device
+    axes = loaded.config.axes
     half = use_bf16(precision, device)
     total = windows((grid.shape[2], grid.shape[3], grid.shape[4]), roi, overlap)
     done = 0
 
     def predict(window: Tensor) -> Tensor:
         nonlocal done
+        shown = faced(windowed(window, loaded.config.windows_hu), axes)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=half):
-            logits = loaded.network(windowed(window, loaded.config.windows_hu))
+            logits = unfaced(loaded.network(shown), axes)
         done += len(window)
         if tell is not None:
             tell(min(done, total), total)

@@ -7,20 +7,24 @@ of its first level, the one number that sets its size and cost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from torch import Tensor, nn
 
 Pair = tuple[float, float]
+Axes = Literal["LPS", "RAS"]
 
 
 class NetworkConfig(BaseModel):
     """Everything needed to build a network again and to feed it.
 
     ``classes`` starts with the background and names tumors ``ORGAN tumor``; ``windows_hu`` become
-    the input channels, each 0 to 1; ``spacing_mm`` is (x, y, z).
+    the input channels, each 0 to 1; ``spacing_mm`` is (x, y, z). ``axes`` is how the network lies
+    in the patient: ``LPS``, arrays (z, y, x) that grow to the head, the back and the left, as
+    trained here; ``RAS``, arrays (x, y, z) that grow to the right, the front and the head, as
+    published.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -30,6 +34,7 @@ class NetworkConfig(BaseModel):
     classes: tuple[str, ...] = Field(min_length=2)
     windows_hu: tuple[Pair, ...] = ((-175.0, 250.0),)
     spacing_mm: tuple[float, float, float] = (1.5, 1.5, 1.5)
+    axes: Axes = "LPS"
 
     @field_validator("name")
     @classmethod
@@ -134,3 +139,14 @@ def build(config: NetworkConfig, seed: int = 0) -> nn.Module:
 def windowed(hu: Tensor, windows: tuple[Pair, ...]) -> Tensor:
     """HU (B, 1, D, H, W) to one channel in 0..1 per window: (B, windows, D, H, W)."""
     return torch.cat([((hu - a) / (b - a)).clamp(0.0, 1.0) for a, b in windows], dim=1)
+
+
+def faced(block: Tensor, axes: Axes) -> Tensor:
+    """A block (B, C, z, y, x) on LPS axes as a network of ``axes`` wants it."""
+    # left and back become right and front, and the order of the axes is reversed
+    return block if axes == "LPS" else block.flip(3, 4).transpose(2, 4)
+
+
+def unfaced(block: Tensor, axes: Axes) -> Tensor:
+    """The answer of a network of ``axes`` on LPS axes: undoes `faced`."""
+    return block if axes == "LPS" else block.transpose(2, 4).flip(3, 4)

@@ -52,7 +52,14 @@ export default defineConfig({
     sourcemap: false,
     reportCompressedSize: false,
     chunkSizeWarningLimit: 4000,
-    // two pages: readers get main and never fetch review, which shows what a case is
-    rollupOptions: { input: { main: here("./src/main.js"), review: here("./src/review.js") } },
+    // three pages: readers get main and never fetch review, which shows what a case is, nor
+    // findings, which shows what a network found
+    rollupOptions: {
+      input: {
+        main: here("./src/main.js"),
+        review: here("./src/review.js"),
+        findings: here("./src/findings.js"),
+      },
+    },
   },
 });

@@ -62,6 +62,29 @@ def test_tumors_are_found_where_they_are_on_the_scanners_own_grid(bright, spacin
     assert bright.network.largest == (48, 48, 48)
 
 
+def test_a_published_network_sees_the_patient_as_its_authors_did():
+    """Arrays (x, y, z) to the right, the front and the head, and back again."""
+    config = NetworkConfig(name="unet", classes=CLASSES, spacing_mm=(2.0, 2.0, 2.0), axes="RAS")
+    seen: list[torch.Tensor] = []
+
+    class Watch(Bright):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append(x)
+            return super().forward(x)
+
+    hu = np.full((16, 24, 32), 0, np.int16)
+    hu[12:, :6, :8] = 250  # head, front, right
+    loaded = Loaded("published", config, Watch(), "0" * 64, {})
+    got = recognize(loaded, hu, (2.0, 2.0, 2.0), roi=(16, 24, 32))
+    (block,) = seen
+    assert block.shape[2:] == (32, 24, 16)
+    where = torch.nonzero(block[0, 0] == 1.0)
+    # the first voxels of our right and front are the last of theirs
+    assert where.min(dim=0).values.tolist() == [24, 18, 12]
+    assert where.max(dim=0).values.tolist() == [31, 23, 15]
+    assert np.array_equal(got.organ == 2, hu == 250)
+
+
 def test_air_alone_is_never_shown_to_the_network(bright):
     got = recognize(bright, np.full((8, 16, 16), -1000, np.int16), (1, 1, 1))
     assert not got.mask.any()

@@ -129,6 +129,23 @@ def test_a_folder_is_worked_through_and_a_broken_file_skipped(tmp_path, checkpoi
     assert not (tmp_path / "out" / "failed.csv").exists()
 
 
+def test_how_a_file_stores_its_axes_does_not_matter(tmp_path, checkpoint):
+    write_volume(tmp_path, "a", 1)
+    lps = nib.load(tmp_path / "a_ct.nii.gz")
+    # x to the right, z first: the same patient, in another order of voxels
+    turned = lps.as_reoriented(nib.orientations.axcodes2ornt("SRP").astype(int) * [1, 1])
+    nib.save(turned, tmp_path / "b_ct.nii.gz")
+    masks = []
+    for name in "ab":
+        run(tmp_path / f"{name}_ct.nii.gz", checkpoint, tmp_path / "out", "--threshold", "0.2")
+        path = tmp_path / "out" / f"{name}_ct" / f"{name}_ct_mask.nii.gz"
+        masks.append(nib.as_closest_canonical(nib.load(path)))
+    assert masks[1].shape == masks[0].shape
+    one, other = (np.asarray(mask.dataobj) for mask in masks)
+    assert np.array_equal(one, other)
+    assert one.any()
+
+
 @pytest.fixture(scope="module")
 def series(tmp_path_factory) -> Path:
     """The same kind of CT as a DICOM series."""

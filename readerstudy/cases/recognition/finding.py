@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from readerstudy.batch import REQUEST, stamp
 from readerstudy.cases.errors import CasesError
@@ -17,14 +21,15 @@ from readerstudy.storage import atomic_dir
 from .weights import Weights, load
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
+    from readerstudy.cases.delivery.hosts import Host
+    from readerstudy.library.imaging.geometry import VolumeData
     from recognition.engine.checkpoints import Loaded
     from recognition.engine.lesions import Lesion
 
 #: The layout of a result's folder; one of an older layout is made anew.
-FORMAT = 2
+FORMAT = 3
+#: A tumor may bulge out of the mask of its organ by this much.
+NEAR_MM = 5.0
 _NIFTI = re.compile(r"\.nii(\.gz)?$")
 
 
@@ -33,6 +38,8 @@ class Settings:
     """What a result depends on besides the CT and the weights.
 
     ``source_uids``: the SEG of a DICOM series names that series and its images by their UIDs.
+    ``organ``: only tumors of this one are kept; ``inside``: SHA-256 of the organ masks that
+    findings must lie in (see `find`), empty where there are none.
     """
 
     threshold: float = 0.5
@@ -41,15 +48,18 @@ class Settings:
     window: int = 96
     precision: str = "auto"
     source_uids: bool = True
+    organ: str = ""
+    inside: str = ""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One CT to look at, and the folder of its result."""
+    """One CT to look at, and the folder of its result; ``organ_mask`` as FILE or FILE#PART."""
 
     name: str
     ct: Path
     out: Path
+    organ_mask: str = ""
 
 
 def find_scans(ct: Path, out: Path) -> list[Wanted]:
@@ -108,31 +118,64 @@ class Found:
 
 def find(
     loaded: Loaded,
-    hu: npt.NDArray[np.int16],
-    spacing: tuple[float, float, float],
+    data: VolumeData,
     settings: Settings,
     tell: Callable[[int, int], None] | None = None,
+    inside: Mapping[str, npt.NDArray[np.bool_]] | None = None,
 ) -> Found:
-    """Find tumors in one CT; ``tell`` gets the windows done and in all, and may raise to stop."""
+    """Find tumors in one CT, which is turned to the patient's axes for the network and back.
+
+    Args:
+        loaded: the network.
+        data: HU and grid.
+        settings: thresholds, and the organ whose tumors are kept.
+        tell: gets the windows done and in all, and may raise to stop.
+        inside: organ to its mask; what lies more than ``NEAR_MM`` outside is no finding there.
+    """
+    from readerstudy.library.imaging.geometry import conform, to_lps_axes
     from recognition.engine.inference import recognize
     from recognition.engine.lesions import find_lesions
 
+    spacing = data.geometry.spacing
+    turned, lps = to_lps_axes(data.hu, data.geometry)
     precision: Any = settings.precision
     seen = recognize(
         loaded,
-        hu,
-        spacing,
+        turned,
+        lps.spacing,
         roi=(settings.window,) * 3,
         overlap=settings.overlap,
         threshold=settings.threshold,
         precision=precision,
         tell=tell,
     )
+    kinds = np.ascontiguousarray(conform(seen.organ, lps, data.geometry))
+    probability = np.ascontiguousarray(conform(seen.probability, lps, data.geometry))
+    for label, organ in loaded.config.tumors.items():
+        tumor = kinds == label
+        if settings.organ and organ != settings.organ:
+            kinds[tumor] = 0
+        elif inside and organ in inside and tumor.any():
+            kinds[tumor & ~_grown(inside[organ], spacing)] = 0
     labels, lesions = find_lesions(
-        seen.mask, spacing, probability=seen.probability, smallest_mm=settings.smallest_mm
+        kinds > 0, spacing, probability=probability, smallest_mm=settings.smallest_mm
     )
-    seen.organ[labels == 0] = 0
-    return Found(seen.organ, labels, seen.probability, lesions)
+    kinds[labels == 0] = 0
+    return Found(kinds, labels, probability, lesions)
+
+
+def _grown(mask: npt.NDArray[np.bool_], spacing: tuple[float, float, float]) -> Any:
+    """The mask and what lies within ``NEAR_MM`` of it."""
+    from scipy import ndimage
+
+    from recognition.engine.arrays import bounds
+
+    box = bounds(mask, margin=math.ceil(NEAR_MM / min(spacing)) + 1)
+    grown = np.zeros(mask.shape, np.bool_)
+    if box is not None:
+        away = ndimage.distance_transform_edt(~mask[box], sampling=spacing[::-1])
+        grown[box] = away <= NEAR_MM
+    return grown
 
 
 def look(
@@ -152,7 +195,8 @@ def look(
 
     loaded, request = load(weights), {"ct": stamp(wanted.ct)}
     host = read_host(wanted.ct)
-    found = find(loaded, host.data.hu, host.data.geometry.spacing, settings, tell)
+    inside = _organ_mask(wanted, settings, host)
+    found = find(loaded, host.data, settings, tell, inside)
     if (wanted.out / f"{wanted.name}.json").is_file():
         shutil.rmtree(wanted.out)  # an older result of ours
     try:
@@ -163,3 +207,13 @@ def look(
         raise CasesError(
             f"The folder {wanted.out} holds something else; give another one with --out."
         ) from None
+
+
+def _organ_mask(
+    wanted: Wanted, settings: Settings, host: Host
+) -> dict[str, npt.NDArray[np.bool_]] | None:
+    if not wanted.organ_mask:
+        return None
+    from readerstudy.cases.delivery.hosts import read_mask
+
+    return {settings.organ: read_mask(wanted.organ_mask, host.data.geometry, host.frame_uid)}

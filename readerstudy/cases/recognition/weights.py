@@ -142,6 +142,7 @@ def _segmentor(weights: Weights) -> Loaded:
     """A segmentor of the synthesis engine as a network of this one: the same layers and names."""
     from recognition.engine.checkpoints import load_as
     from synthesis.engine.checkpoints import read_header
+    from synthesis.engine.networks import SwinSegmentorConfig
 
     header = read_header(weights.path)
     if header.kind != "segmentor":
@@ -149,11 +150,16 @@ def _segmentor(weights: Weights) -> Loaded:
             f"{weights.path} holds a {header.kind}, which finds nothing; give a segmentor, or a "
             "network of train_recognition."
         )
-    return load_as(network_of(header.config, weights.name), weights.path, header.notes)
+    # a file of training tells of it; the published ones, as imported, say nothing
+    published = isinstance(header.config, SwinSegmentorConfig) and not header.notes
+    config = network_of(header.config, weights.name, published=published)
+    return load_as(config, weights.path, header.notes)
 
 
-def network_of(config: Any, name: str) -> NetworkConfig:
+def network_of(config: Any, name: str, *, published: bool = False) -> NetworkConfig:
     """The same network in the words of the recognition engine.
+
+    ``published``: trained by the authors, on their axes.
 
     Raises:
         CasesError: this engine builds no such network.
@@ -179,4 +185,5 @@ def network_of(config: Any, name: str) -> NetworkConfig:
         classes=config.classes,
         windows_hu=config.windows_hu,
         spacing_mm=config.spacing_mm,
+        axes="RAS" if published else "LPS",
     )

@@ -103,6 +103,24 @@
  * @property {string} nextUrl
  * @property {string} place         "3 of 40"
  *
+ * @typedef {{number: number, organ: string, diameter: number, volume: number, probability: number, center: string, outline: PackedOutline}} Finding
+ *
+ * @typedef {object} Findings       what the page of a network's findings gets: coordinators alone
+ * @property {Case} case
+ * @property {Finding[]} findings
+ * @property {number} left          how many more there are without an outline
+ * @property {number} first         the number of the finding to begin with
+ * @property {string} name
+ * @property {string} place
+ * @property {string} network
+ * @property {string} sha256
+ * @property {{mpr: boolean, length: boolean, hu: boolean}} tools
+ * @property {"auto"|"cpu"|"gpu"} rendering
+ * @property {[string, string][]} downloads  words and address
+ * @property {string} listUrl
+ * @property {string} previousUrl   empty: there is none
+ * @property {string} nextUrl
+ *
  * @typedef {"axial"|"coronal"|"sagittal"} Plane
  * @typedef {[number, number]} Point
  * @typedef {[number, number, number]} Voxel   continuous index x, y, z; whole numbers are voxel centers
