@@ -31,6 +31,11 @@ class Data(Section):
     unlabelled: Files = Field(
         default=(), description="JSON lists of volumes whose labels only say where the organs are."
     )
+    made: Files = Field(
+        default=(),
+        description="JSON lists of volumes whose labelled tumors are synthetic, made elsewhere; "
+        "drawn as often as the unlabelled ones, and never part of a fold.",
+    )
     organs: tuple[str, ...] = Field(
         default=("liver",), min_length=1, description="Organs to learn, in class order."
     )
@@ -89,6 +94,13 @@ class Sampling(Section):
     )
     tumor_share: float = Field(
         default=0.5, ge=0, le=1, description="Share of a labelled volume's crops around a tumor."
+    )
+    anywhere_share: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the other crops cut anywhere in the volume, not around an organ: "
+        "they teach what is no tumor elsewhere in the body.",
     )
     synthesis_share: float = Field(
         default=1.0,

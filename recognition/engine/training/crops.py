@@ -68,13 +68,17 @@ class Crops(Dataset[dict[str, Tensor]]):
         config = self._config
         rng = np.random.default_rng([config.seed, 1, number])
         volume, labelled = self._draw(rng)
-        tumor = labelled and rng.random() < config.sampling.tumor_share
-        center = _center(rng, volume, tumor=tumor)
+        tumors = labelled or any(volume.annotated[2::2])  # known ones: real, or made elsewhere
+        tumor = tumors and rng.random() < config.sampling.tumor_share
+        if not tumor and rng.random() < config.sampling.anywhere_share:
+            center = rng.integers(0, volume.hu.shape)
+        else:
+            center = _center(rng, volume, tumor=tumor)
         hu, label = cut(volume, center, config.data.crop)
         hu, label, synthetic = self._synthesize(rng, hu, label)
         hu, label = self._augment(rng, hu, label)
         annotated = list(volume.annotated)
-        if not labelled and config.data.unlabelled_tumors == "none":
+        if not tumors and config.data.unlabelled_tumors == "none":
             for tumor_class in range(2, len(annotated), 2):
                 annotated[tumor_class] |= annotated[tumor_class - 1]
         return {

@@ -94,6 +94,7 @@ def _crops(
     data = config.data
     read = [e for name in data.labelled for e in read_list(name, data.classes, tumors=True)]
     free = [e for name in data.unlabelled for e in read_list(name, data.classes, tumors=False)]
+    free += [e for name in data.made for e in read_list(name, data.classes, tumors=True)]
     cut = split(read, data.folds, data.fold, config.seed)
     if not cut.train and not free:
         raise RecognitionError("There are no volumes to train on; name lists in data.labelled.")
@@ -138,6 +139,8 @@ class _Run:
             lr=config.optimizer.lr,
             weight_decay=config.optimizer.weight_decay,
         )
+        #: Synthetic lesions inserted and rejected since the first step, across resumes.
+        self.made = (0, 0)
         fp16 = config.optimizer.precision == "fp16"
         self.scaler = torch.amp.GradScaler(team.device.type, enabled=fp16)
         kept = config.model_dump(mode="json", exclude=_FREE)
@@ -165,7 +168,9 @@ class _Run:
             ids = [team.device.index] if team.device.type == "cuda" else None
             network = DistributedDataParallel(self.network, device_ids=ids)
         network.train()
-        report = Report(self.folder / CHECKPOINT, steps)
+        report = Report(
+            self.folder / CHECKPOINT, steps, inserted=self.made[0], rejected=self.made[1]
+        )
         begun, told = time.monotonic(), []
         with _events(self.folder, on=config.logging.tensorboard and team.leads) as write:
             for step, batch in enumerate(self._batches(crops, start), start):
@@ -173,6 +178,7 @@ class _Run:
                 told.append(loss)
                 report.inserted += int((batch["synthetic"] > 0).sum())
                 report.rejected += int((batch["synthetic"] < 0).sum())
+                self.made = (report.inserted, report.rejected)
                 done = step + 1
                 if done % config.logging.log_every == 0 or done == steps:
                     mean = team.mean(float(np.mean(told)))
@@ -245,7 +251,12 @@ class _Run:
         for index, slots in self.optimizer.state_dict()["state"].items():
             for slot, value in slots.items():
                 tensors[f"optimizer/{index}/{slot}"] = torch.as_tensor(value)
-        header = {"step": step, "fingerprint": self.print, "scaler": self.scaler.state_dict()}
+        header = {
+            "step": step,
+            "made": self.made,
+            "fingerprint": self.print,
+            "scaler": self.scaler.state_dict(),
+        }
         save_tensors(self.folder / STATE, tensors, {_HEADER: json.dumps(header)})
 
     def load(self) -> int:
@@ -277,6 +288,8 @@ class _Run:
         self.optimizer.load_state_dict({"state": state, "param_groups": groups})
         if header["scaler"]:
             self.scaler.load_state_dict(header["scaler"])
+        inserted, rejected = header.get("made", (0, 0))
+        self.made = (int(inserted), int(rejected))
         return int(header["step"])
 
     def _finish(self, say: Say) -> None:

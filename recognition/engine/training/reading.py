@@ -1,11 +1,11 @@
-"""Reading a training configuration: a file or a preset, then single keys on top."""
+"""Reading a configuration: a file or a preset, then single keys on top."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -16,10 +16,12 @@ from recognition.engine.training.config import TrainingConfig
 
 PRESETS = Path(__file__).resolve().parents[2] / "presets"
 
+Model = TypeVar("Model", bound=BaseModel)
 
-def preset_names() -> tuple[str, ...]:
+
+def preset_names(folder: Path = PRESETS) -> tuple[str, ...]:
     """The presets that ship."""
-    return tuple(sorted(path.stem for path in PRESETS.glob("*.yaml")))
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
 
 
 def read_config(
@@ -36,20 +38,33 @@ def read_config(
         RecognitionError: no such file or preset, not YAML, an unknown key (naming the nearest
             one), or a value that makes no sense.
     """
+    return read_model(TrainingConfig, PRESETS, source, changes, out=out)
+
+
+def read_model(
+    model: type[Model],
+    presets: Path,
+    source: Path | str,
+    changes: Sequence[str] = (),
+    *,
+    out: str = "",
+) -> Model:
+    """As ``read_config``, for any model with an ``out`` and any folder of presets."""
     path = Path(source)
     if isinstance(source, str):
-        if source not in preset_names():
+        names = preset_names(presets)
+        if source not in names:
             raise RecognitionError(
-                f"There is no preset {source!r}; choose one of: {', '.join(preset_names())}."
+                f"There is no preset {source!r}; choose one of: {', '.join(names)}."
             )
-        path = PRESETS / f"{source}.yaml"
+        path = presets / f"{source}.yaml"
     document = _with_changes(_read(path), changes)
     if out and not document.get("out"):
         document["out"] = out
     where = f"The preset {source}" if isinstance(source, str) else str(source)
-    _refuse_unknown(document, TrainingConfig, "", where)
+    _refuse_unknown(document, model, "", where, dict(all_keys(model)))
     try:
-        return TrainingConfig.model_validate(document)
+        return model.model_validate(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in first["loc"])
@@ -93,12 +108,16 @@ def _with_changes(document: dict[str, Any], changes: Sequence[str]) -> dict[str,
 
 
 def _refuse_unknown(
-    document: Mapping[str, Any], model: type[BaseModel], prefix: str, where: str
+    document: Mapping[str, Any],
+    model: type[BaseModel],
+    prefix: str,
+    where: str,
+    every: Mapping[str, FieldInfo],
 ) -> None:
     for key, value in document.items():
         if key not in model.model_fields:
             near = difflib.get_close_matches(str(key), model.model_fields, n=1, cutoff=0.5)
-            ends = {name.rsplit(".", 1)[-1]: name for name, _ in all_keys()}
+            ends = {name.rsplit(".", 1)[-1]: name for name in every}
             hint = f"{prefix}{near[0]}" if near else ends.get(str(key), "")
             known = f"known here: {', '.join(model.model_fields)}"
             raise RecognitionError(
@@ -107,7 +126,7 @@ def _refuse_unknown(
             )
         below = _section(model.model_fields[key])
         if below is not None and isinstance(value, Mapping):
-            _refuse_unknown(value, below, f"{prefix}{key}.", where)
+            _refuse_unknown(value, below, f"{prefix}{key}.", where, every)
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
