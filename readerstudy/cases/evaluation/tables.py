@@ -27,12 +27,12 @@ def write_all(
     about: dict[str, Any],
 ) -> None:
     """Write per_case.csv, lesions.csv, summary.csv, comparisons.csv, froc.csv/png, results.json."""
-    _write(out / "per_case.csv", _per_case(scans))
-    _write(out / "lesions.csv", _lesions(scans))
+    write_rows(out / "per_case.csv", _per_case(scans))
+    write_rows(out / "lesions.csv", _lesions(scans))
     summary = [{"method": m, **asdict(row)} for m, rows in estimates.items() for row in rows]
-    _write(out / "summary.csv", summary)
-    _write(out / "comparisons.csv", [asdict(row) for row in comparisons])
-    _write(out / "froc.csv", _points(curves))
+    write_rows(out / "summary.csv", summary)
+    write_rows(out / "comparisons.csv", [asdict(row) for row in comparisons])
+    write_rows(out / "froc.csv", _points(curves))
     _froc_figure(out / "froc.png", curves)
     document = {
         **about,
@@ -102,7 +102,8 @@ def _points(curves: Mapping[tuple[str, HitRule], Froc]) -> Iterable[dict[str, An
             }
 
 
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """A CSV file with the keys of the first row as its header, whole or not at all."""
     rows = list(rows)
     text = io.StringIO()
     if rows:

@@ -68,8 +68,8 @@ class EngineSynthesizer:
         return Inserted(np.clip(made, -1024, 3071), mask)
 
 
-def open_synthesizer(name: str, checkpoint: str) -> EngineSynthesizer | None:
-    """The synthesizer a configuration asks for; None for ``none``.
+def open_synthesizer(name: str, checkpoint: str, *, gated: bool = True) -> EngineSynthesizer | None:
+    """The synthesizer a configuration asks for, with the quality gate or not; None for ``none``.
 
     Raises:
         CasesError: no such generator, or weights it cannot use.
@@ -82,4 +82,4 @@ def open_synthesizer(name: str, checkpoint: str) -> EngineSynthesizer | None:
     from synthesis.engine.quality import judge
 
     generator = known_generator(name, checkpoint or None)
-    return EngineSynthesizer(generator, judge)
+    return EngineSynthesizer(generator, judge if gated else None)
