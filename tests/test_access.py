@@ -139,6 +139,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "analysis:planning": (GET, STAFF),
     "analysis:results": (GET, TRIAL_TEAM),
     "analysis:compute": (POST, TRIAL_TEAM),
+    "analysis:machines": (POST, TRIAL_TEAM),
     "analysis:results_json": (GET, SEALED),
     "analysis:report": (GET, SEALED),
     "analysis:figure": (GET, SEALED),

@@ -20,6 +20,7 @@ from readerstudy.trials.models import Trial
 from readerstudy.trials.selectors import allocation_csv, truth_document
 
 from . import codebook, readme, selectors, tables
+from .machines import selectors as machines
 from .models import Bundle, ResultsSnapshot
 from .stats import ENGINE_VERSION
 
@@ -50,6 +51,9 @@ def build(trial: Trial, level: str, snapshot: ResultsSnapshot | None) -> bytes:
         files["truth.json"] = canonical_json(truth_document(trial))
         if snapshot is not None:
             files |= _results(snapshot)
+            if beside := machines.machines_csv(trial):
+                files["machines.csv"] = beside
+                files["codebook-machines.csv"] = codebook.machines_codebook_csv()
             files |= _for_r(trial, files["judgments.csv"])
     files["README.txt"] = readme.text(trial, level, sorted([*files, "README.txt"])).encode()
     files["manifest.json"] = _manifest(trial, level, version, files)

@@ -1,4 +1,4 @@
-"""What each column of judgments.csv means: the one list that the file and its codebook share."""
+"""What each column of judgments.csv and machines.csv means: lists that file and codebook share."""
 
 from __future__ import annotations
 
@@ -60,4 +60,32 @@ def codebook_csv(level: str) -> bytes:
     return csvtext.table(
         HEADER,
         [(c.name, c.type, c.unit, c.values, c.description) for c in COLUMNS if c.name in names],
+    )
+
+
+#: machines.csv, which comes at the unblinded level alone.
+MACHINE_COLUMNS = (
+    Column("reader_id", "text", "", "gate | radiomics | forensic | cnn", "Name of the machine.",
+           sealed=True),
+    Column("title", "text", "", "", "The machine's name for people.", sealed=True),
+    Column("case_id", "text", "", "C001, C002, ...", "Case of the trial; text, not a number.",
+           sealed=True),
+    Column("rating", "integer", "", "1 to 6",
+           "1 = definitely real to 6 = definitely synthetic, on the readers' scale.", sealed=True),
+    Column("verdict", "text", "", "real | synthetic",
+           "Side of the rating: 1 to 3 = real, 4 to 6 = synthetic.", sealed=True),
+    Column("confidence", "integer", "", "1 | 2 | 3",
+           "1 = possibly, 2 = probably, 3 = definitely.", sealed=True),
+    Column("score", "integer", "", "-3 | -2 | -1 | 1 | 2 | 3",
+           "Confidence with a plus sign for synthetic and a minus sign for real.", sealed=True),
+    Column("raw_score", "number", "", "0 to 1",
+           "What the machine gave before it was cut into steps; grows with synthetic.",
+           sealed=True),
+)  # fmt: skip
+
+
+def machines_codebook_csv() -> bytes:
+    """One row for each column of machines.csv."""
+    return csvtext.table(
+        HEADER, [(c.name, c.type, c.unit, c.values, c.description) for c in MACHINE_COLUMNS]
     )

@@ -19,7 +19,9 @@ from readerstudy.trials.models import Case, Trial
 from readerstudy.trials.preparation import possible_seeds
 
 from . import selectors, tables
+from .machines import selectors as machines
 from .models import ResultsSnapshot
+from .tables.machines import titles
 
 PADDING_HU = -1024
 NARROW = "\N{NARROW NO-BREAK SPACE}"
@@ -166,8 +168,14 @@ def reader_map(trial: Trial, results: dict[str, Any], chosen: Choice) -> dict[st
     names = [row["case"] for row in chosen.rows]
     wrong = {reader["reader"]: _errors(reader) for reader in results["readers"]}
     readers = sorted(wrong, key=lambda code: (wrong[code], code))
+    humans, names_of = len(readers), titles(results)
+    if names_of:
+        given = given | machines.ratings_of(trial)
+        readers += list(names_of)
     return {
         "readers": readers,
+        "humans": humans,
+        "titles": names_of,
         "cases": names,
         "truth": "".join("s" if row["truth"] == "synthetic" else "r" for row in chosen.rows),
         "facts": [_fact(row) for row in chosen.rows],

@@ -8,7 +8,8 @@ from readerstudy.jobs.registry import JobContext, job
 from readerstudy.trials.models import Trial
 
 from . import services
-from .selectors import BUNDLE_JOB, RESULTS_JOB
+from .machines.reading import read_by_machines
+from .selectors import BUNDLE_JOB, MACHINES_JOB, RESULTS_JOB
 
 
 def _trial(trial_id: str) -> Trial:
@@ -27,3 +28,13 @@ def run_bundle(ctx: JobContext, trial_id: str, level: str) -> dict[str, Any]:
     """Safe to run again: the same bytes under the same name."""
     bundle = services.make_bundle(_trial(trial_id), level, actor=ctx.actor, progress=ctx.progress)
     return {"bundle": str(bundle.pk), "sha256": bundle.sha256}
+
+
+@job(MACHINES_JOB, title="Machines read the cases")
+def run_machines(ctx: JobContext, trial_id: str) -> dict[str, Any]:
+    """Safe to run again: a machine that has read is not run again, and what was prepared is kept.
+
+    What it reports is the same whatever the cases are: names, and lesions outside the trial.
+    """
+    done = read_by_machines(_trial(trial_id), actor=ctx.actor, progress=ctx.progress)
+    return {"read": done.read, "kept": done.kept, "left_out": done.left_out}

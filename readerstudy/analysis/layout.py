@@ -121,6 +121,8 @@ PLANS = (
         (Place("cases", "flat", "With few readers a single case is mostly luck: the dashes show "
                "how much of its rate is left when the luck is taken out."),),
     ),
+    Plan("machines", "Machine readers beside the humans", (),
+         ("machines", "machines_versus", "machines_trained")),
     Plan("published", "Beside FreeTumor", (), ("published",)),
     Plan(
         "flow", "What was read, and how precisely",

@@ -11,10 +11,12 @@ FILES = {
     "SHA256SUMS": "checksums of all files: `sha256sum -c SHA256SUMS`",
     "allocation.csv": "the stored order of every reader, practice and repeats included",
     "cases.csv": "one row per counted case; cases of one patient share patient_id",
+    "codebook-machines.csv": "every column of machines.csv",
     "codebook.csv": "every column of judgments.csv: type, unit, values, meaning",
     "figures/": "figures as SVG and PNG, drawn from results.json",
     "for-r/": "first readings for iMRMC and MRMCaov (truth 1 = positive)",
     "judgments.csv": "one row per counted judgment; practice is left out",
+    "machines.csv": "what machines said, one row per machine and counted case",
     "manifest.json": "trial, protocol hash, truth commitment, head of the audit chain, file list",
     "protocol.json": "the protocol in force; the SHA-256 of this file is the protocol hash",
     "report.html": "the statistical report, one file for a browser",
@@ -30,7 +32,8 @@ Recompute with the platform's engine
 In this folder, with the readerstudy source on PYTHONPATH:
 
     import json
-    from readerstudy.analysis.stats.analyze import analyze
+    from pathlib import Path
+    from readerstudy.analysis.stats.analyze import Machines, analyze
     from readerstudy.analysis.stats.plan import Plan
     from readerstudy.analysis.stats.serialize import same
     from readerstudy.analysis.stats.tidy import read_judgments
@@ -38,7 +41,10 @@ In this folder, with the readerstudy source on PYTHONPATH:
     cases = read_judgments("cases.csv")[["case_id", "patient_id", "size_band"]]
     judgments = read_judgments("judgments.csv").merge(cases, on="case_id")
     stored = json.load(open("results.json", encoding="utf-8"))
-    again = analyze(judgments, Plan.from_json(stored["plan"]))
+    machines = None
+    if Path("machines.csv").exists():
+        machines = Machines(read_judgments("machines.csv"))
+    again = analyze(judgments, Plan.from_json(stored["plan"]), machines=machines)
     assert same(again["primary"], stored["primary"])  # to nine digits
     # Mixed models are fitted by iteration: fewer digits agree on another processor.
     fitted = ("response_time", "sensitivity")
@@ -82,7 +88,7 @@ def text(trial: Trial, level: str, names: list[str]) -> str:
     """The README for a bundle that holds ``names``."""
     present = {name if "/" not in name else f"{name.split('/')[0]}/" for name in names}
     present |= {"README.txt", "SHA256SUMS", "manifest.json"}
-    listed = "\n".join(f"  {name:<16}{FILES[name]}" for name in sorted(present))
+    listed = "\n".join(f"  {name:<23}{FILES[name]}" for name in sorted(present))
     title = f"{trial.title} ({trial.slug}), {level} export"
     body = UNBLINDED if level == Bundle.Level.UNBLINDED else BLINDED
     return f"""{title}

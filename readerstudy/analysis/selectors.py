@@ -6,6 +6,7 @@ trial that was unblinded.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,13 +20,15 @@ from readerstudy.trials.selectors import protocol_of
 
 from . import codebook, csvtext
 from .errors import NothingToAnalyze, NotUnblinded
-from .models import Bundle, ResultsSnapshot
+from .models import Bundle, MachineReader, ResultsSnapshot
 from .stats import ENGINE_VERSION
 
 if TYPE_CHECKING:
     from .stats.plan import Plan
 
-RESULTS_JOB, BUNDLE_JOB = "analysis.results", "analysis.bundle"
+RESULTS_JOB, BUNDLE_JOB, MACHINES_JOB = (
+    "analysis.results", "analysis.bundle", "analysis.machines",
+)  # fmt: skip
 CASE_COLUMNS = ("case_id", "organ", "size_band", "patient_id")
 CASE_TRUTH_COLUMNS = ("size_mm", "truth", "generator")
 
@@ -219,16 +222,31 @@ def flow_of(trial: Trial) -> dict[str, int]:
 # ------------------------------------------------------------------------------- stored results
 
 
+def machines_sha256(trial: Trial) -> str:
+    """Fingerprint of the machine readings that results rest on; empty where none has read."""
+    rows = MachineReader.objects.filter(trial=trial).order_by("name").values_list("name", "sha256")
+    text = "".join(f"{name} {sha256}\n" for name, sha256 in rows)
+    return hashlib.sha256(text.encode()).hexdigest() if text else ""
+
+
 def snapshot_of(trial: Trial) -> ResultsSnapshot | None:
-    """The results that hold for the trial as it is: this engine, the protocol in force."""
+    """The results that hold for the trial: this engine, the protocol in force.
+
+    Those with the machines that have read by now, or, until they are computed, the newest ones
+    without: what is said about the readers is the same in both.
+    """
     if trial.state != Trial.State.UNBLINDED or trial.active_protocol is None:
         return None
-    snapshot = ResultsSnapshot.objects.filter(
+    found = ResultsSnapshot.objects.filter(
         trial=trial, engine=ENGINE_VERSION, protocol_sha256=trial.active_protocol.sha256
-    ).first()
-    if snapshot is None or not (snapshot.folder / "results.json").is_file():
-        return None
-    return snapshot
+    )
+    there = [row for row in found if (row.folder / "results.json").is_file()]
+    return next((row for row in there if is_current(row)), there[0] if there else None)
+
+
+def is_current(snapshot: ResultsSnapshot) -> bool:
+    """Whether every machine that has read is in these results."""
+    return snapshot.machines_sha256 == machines_sha256(snapshot.trial)
 
 
 @lru_cache(maxsize=8)

@@ -19,6 +19,7 @@ from readerstudy.trials.models import Trial
 from . import bundle as bundles
 from . import selectors, validation
 from .errors import NothingToAnalyze
+from .machines import selectors as machines
 from .models import Bundle, ResultsSnapshot
 from .stats import ENGINE_VERSION
 
@@ -39,6 +40,16 @@ def request_results(trial: Trial, *, actor: Any) -> Job:
     """
     selectors.require_unblinded(trial)
     return _request(selectors.RESULTS_JOB, trial, {"trial_id": str(trial.pk)}, actor)
+
+
+def request_machines(trial: Trial, *, actor: Any) -> Job:
+    """Let every machine read the trial in a worker; one under way is returned instead.
+
+    Raises:
+        Conflict: the trial is a draft.
+    """
+    machines.require_read(trial)
+    return _request(selectors.MACHINES_JOB, trial, {"trial_id": str(trial.pk)}, actor)
 
 
 def request_bundle(trial: Trial, level: str, *, actor: Any) -> Job:
@@ -77,14 +88,16 @@ def compute_results(
 
     selectors.require_unblinded(trial)
     stored = selectors.snapshot_of(trial)
-    if stored is not None:
+    if stored is not None and selectors.is_current(stored):
         return stored
     version = selectors.protocol_version(trial)
+    seated = selectors.machines_sha256(trial)
     results = analyze_trial(trial, progress=_part(progress, 0, 2))
     snapshot = ResultsSnapshot(
         trial=trial,
         engine=ENGINE_VERSION,
         protocol_sha256=version.sha256,
+        machines_sha256=seated,
         sha256=hashlib.sha256(outputs.results_bytes(results)).hexdigest(),
         created_by=actor,
     )
@@ -93,7 +106,10 @@ def compute_results(
     with transaction.atomic():
         # Rows without their files (a data folder restored in part) give way to fresh ones.
         ResultsSnapshot.objects.filter(
-            trial=trial, engine=ENGINE_VERSION, protocol_sha256=version.sha256
+            trial=trial,
+            engine=ENGINE_VERSION,
+            protocol_sha256=version.sha256,
+            machines_sha256=seated,
         ).delete()
         snapshot.save(force_insert=True)
         record(
@@ -123,16 +139,18 @@ def analyze_trial(trial: Trial, *, progress: Progress = _silent) -> dict[str, An
         NotUnblinded: the truth of the trial is sealed.
         NothingToAnalyze: the readings do not allow an analysis.
     """
-    from .stats.analyze import analyze
+    from .stats.analyze import Machines, analyze
     from .stats.tidy import JudgmentsError, read_judgments
 
     level = Bundle.Level.UNBLINDED
     judgments, cases = selectors.judgments_csv(trial, level), selectors.cases_csv(trial, level)
     version = selectors.protocol_version(trial)
+    beside = machines.machines_csv(trial)
     facts = read_judgments(io.BytesIO(cases))[["case_id", "patient_id", "size_band"]]
     try:
         rows = read_judgments(io.BytesIO(judgments)).merge(facts, on="case_id")
-        results = analyze(rows, selectors.plan_of(trial), progress=progress)
+        seated = Machines(read_judgments(io.BytesIO(beside))) if beside else None
+        results = analyze(rows, selectors.plan_of(trial), machines=seated, progress=progress)
     except JudgmentsError as error:
         raise NothingToAnalyze(f"Trial {trial.slug} cannot be analysed: {error}") from None
     header = {
@@ -153,6 +171,7 @@ def analyze_trial(trial: Trial, *, progress: Progress = _silent) -> dict[str, An
         "flow": selectors.flow_of(trial),
         "validation": validation.stored(),
         **results,
+        **({"machine_cards": machines.cards(trial)} if beside else {}),
     }
 
 

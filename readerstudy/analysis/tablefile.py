@@ -6,6 +6,7 @@ Every defect is one sentence with the rows and the rule broken.
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from readerstudy.errors import UserError
 from . import validation
 
 if TYPE_CHECKING:
+    from .stats.analyze import Machines
     from .stats.conditions import Conditions
     from .stats.files import Source
     from .stats.names import Schema
@@ -36,6 +38,8 @@ class Wanted:
     margin: float | None = None
     plan: Path | None = None
     title: str | None = None
+    machines: Path | None = None
+    machine_threshold: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -65,15 +69,21 @@ def analyze_file(wanted: Wanted, progress: Progress) -> Done:
         source = read_source(wanted.file, wanted.schema, data)
         if source.schema == "vtt":
             plan = _plan(_with_classes(settings, source))
-            results = analyze(source.table, plan, progress=progress)
+            results = analyze(source.table, plan, machines=_machines(wanted), progress=progress)
             conditions = Conditions.of({"1": to_readings(check(source.table, plan), plan)})
         else:
+            if wanted.machines is not None:
+                raise UserError(
+                    "--machines takes judgments with verdicts (--schema vtt); a table of ratings "
+                    "alone has no readers' verdicts to compare with."
+                )
             ratings = check_ratings(source, settings.get("positive"))
             names = {"positive": ratings.positive, "negative": ratings.negative}
             results = analyze_ratings(ratings, _plan({**settings, **names}), progress=progress)
             conditions = to_conditions(ratings)
     except JudgmentsError as error:
-        raise UserError(_sentence(wanted.file.name, str(error))) from None
+        own = "" if wanted.machines is None else wanted.machines.name
+        raise UserError(_sentence(wanted.file.name, str(error), own)) from None
     except ValueError as error:
         raise UserError(f"The plan cannot be used: {error}.") from None
     header = {
@@ -90,6 +100,18 @@ def analyze_file(wanted: Wanted, progress: Progress) -> Done:
         "schema": results["schema"], "source": header, "validation": validation.stored(), **results
     }  # fmt: skip
     return Done(whole, conditions)
+
+
+def _machines(wanted: Wanted) -> Machines | None:
+    """The table of machine ratings, where one is given."""
+    from .stats.analyze import Machines
+    from .stats.tidy import read_judgments
+
+    if wanted.machines is None:
+        return None
+    name = wanted.machines.name
+    table = read_judgments(io.BytesIO(_bytes(wanted.machines)), name)
+    return Machines(table, wanted.machine_threshold, name)
 
 
 def _bytes(path: Path) -> bytes:
@@ -168,6 +190,7 @@ def _with_classes(settings: dict[str, Any], source: Source) -> dict[str, Any]:
     return {**settings, "negative": others[0]}
 
 
-def _sentence(name: str, message: str) -> str:
+def _sentence(name: str, message: str, other: str = "") -> str:
     """The rule broken, with the name of the file in it."""
-    return message if message.startswith(name) else f"{name}: {message}"
+    said = message.startswith(name) or (other != "" and message.startswith(other))
+    return message if said else f"{name}: {message}"

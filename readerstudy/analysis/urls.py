@@ -11,6 +11,7 @@ urlpatterns = [
     path("planning/", views.planning, name="planning"),
     path("results/<slug:slug>/", views.results, name="results"),
     path("results/<slug:slug>/compute/", views.compute, name="compute"),
+    path("results/<slug:slug>/machines/", views.machines, name="machines"),
     path("results/<slug:slug>/results.json", views.results_json, name="results_json"),
     path("results/<slug:slug>/report.<slug:form>", views.report, name="report"),
     path("results/<slug:slug>/figures/<str:name>", views.figure, name="figure"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,6 +20,7 @@ from readerstudy.trials.models import Trial
 
 from . import explorer, pages, planner, selectors, services
 from .access import bundle_or_404, trial_or_404, truth_case_or_404
+from .machines import selectors as seats
 from .models import Bundle, ResultsSnapshot
 
 TYPES = {"svg": "image/svg+xml", "png": "image/png"}
@@ -43,10 +45,19 @@ def _exports(user: Any, trial: Trial) -> dict[str, Any]:
     }
 
 
+def _machines(user: Any, trial: Trial) -> dict[str, Any]:
+    """Who of the machines has read, and the job that lets them: the same sealed or not."""
+    if trial.state == Trial.State.DRAFT:
+        return {}
+    job = selectors.latest_job(trial, selectors.MACHINES_JOB)
+    shown = job if job is not None and job.state != job.State.DONE else None
+    return {"machines": seats.standing(trial), "machine_work": pages.job_for(user, shown)}
+
+
 @require_safe
 def results(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_or_404(request.user, slug)
-    context = {**_exports(request.user, trial), "trial": trial}
+    context = {**_exports(request.user, trial), **_machines(request.user, trial), "trial": trial}
     if trial.state != Trial.State.UNBLINDED:
         context["steps"] = selectors.steps_to_results(trial)
         return render(request, "analysis/sealed.html", context)
@@ -56,6 +67,11 @@ def results(request: HttpRequest, slug: str) -> HttpResponse:
             request.user, selectors.latest_job(trial, selectors.RESULTS_JOB)
         )
         return render(request, "analysis/pending.html", context)
+    job = selectors.latest_job(trial, selectors.RESULTS_JOB)
+    context |= {
+        "stale": not selectors.is_current(snapshot),
+        "work": pages.job_for(request.user, job if job is not None and job.is_active else None),
+    }
     context |= {"snapshot": snapshot, **pages.results_page(request.user, trial, snapshot)}
     return render(request, "analysis/results.html", context)
 
@@ -65,6 +81,14 @@ def compute(request: HttpRequest, slug: str) -> HttpResponse:
     trial = trial_or_404(request.user, slug)
     services.request_results(trial, actor=request.user)
     return redirect("analysis:results", slug=trial.slug)
+
+
+@require_POST
+def machines(request: HttpRequest, slug: str) -> HttpResponse:
+    """Let the machines read; on a trial that runs this shows nothing but that they have."""
+    trial = trial_or_404(request.user, slug)
+    services.request_machines(trial, actor=request.user)
+    return redirect(f"{reverse('analysis:results', args=[trial.slug])}#machine-card")
 
 
 @require_safe

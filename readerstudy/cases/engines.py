@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from synthesis.engine.organs import OrganPrior
     from synthesis.engine.quality import Fault, Gate
     from synthesis.engine.records import HostCrop, Lesion, Scores
+    from synthesis.engine.segmenters import NetworkSegmenter
     from synthesis.models import Checkpoint
 
 #: No network is asked: size, contrast and noise are measured.
@@ -204,3 +205,27 @@ class MeasuredToo:
         fault, scores = self.gate(host, lesion, prior)
         _, measured = judge(host, lesion, prior)
         return fault, measured | scores
+
+
+def tumor_eye(name: str = "") -> tuple[NetworkSegmenter, dict[str, str]]:
+    """A registered segmentor (the shipped one where none is named), and its record.
+
+    Raises:
+        CasesError: there is none of that name, or its weights are gone.
+    """
+    from synthesis.engine.segmenters import NetworkSegmenter
+
+    try:
+        loaded = registry.load_registered(name or shipped.SEGMENTOR, "segmentor")
+        return NetworkSegmenter(loaded), segmentor_record(name)
+    except SynthesisError as error:
+        raise CasesError(str(error)) from None
+
+
+def segmentor_record(name: str = "") -> dict[str, str]:
+    """Name, SHA-256 and source of a registered segmentor; loads nothing. Raises as `tumor_eye`."""
+    try:
+        row = registry.checkpoint(name or shipped.SEGMENTOR, "segmentor")
+    except SynthesisError as error:
+        raise CasesError(str(error)) from None
+    return {"name": row.name, "sha256": row.sha256, "source": row.source}

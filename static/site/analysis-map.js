@@ -6,7 +6,10 @@ const box = document.getElementById("reader-map");
 const canvas = box.querySelector("canvas");
 const readout = document.getElementById("map-readout");
 const paint = canvas.getContext("2d");
-const LABELS = 52; // room for reader codes, CSS px
+const MACHINES = data.readers.length - data.humans; // the last rows
+const name = (r) => data.titles[data.readers[r]] ?? data.readers[r];
+const LABELS = MACHINES ? 132 : 52; // room for reader codes or names of machines, CSS px
+const APART = MACHINES ? 8 : 0; // between readers and machines
 const STRIP = 10; // the strip of arms above the cells
 const styles = getComputedStyle(box);
 const color = (name) => styles.getPropertyValue(name).trim();
@@ -16,6 +19,7 @@ const RIGHT = ["--map-right-1", "--map-right-2", "--map-right-3"].map(color);
 let at = null; // [reader, case] under the pointer or the keys
 let cell = { width: 1, height: 1 };
 
+const topOf = (r) => STRIP + r * cell.height + (r >= data.humans ? APART : 0);
 const number = (k) => Number(data.cases[k].replace(/^C0*/, ""));
 const isSynthetic = (k) => data.truth[k] === "s";
 
@@ -40,7 +44,7 @@ function draw() {
     height: Math.max(5, Math.min(20, 560 / rows)),
   };
   const ratio = window.devicePixelRatio || 1;
-  const size = [LABELS + columns * cell.width, STRIP + rows * cell.height + 2];
+  const size = [LABELS + columns * cell.width, STRIP + rows * cell.height + APART + 2];
   canvas.width = Math.round(size[0] * ratio);
   canvas.height = Math.round(size[1] * ratio);
   canvas.style.width = `${size[0]}px`;
@@ -57,9 +61,9 @@ function draw() {
   const every = Math.ceil(11 / cell.height); // name as many readers as can be read
   paint.font = `${Math.min(12, cell.height * every)}px ${styles.fontFamily}`;
   for (let r = 0; r < rows; r++) {
-    const top = STRIP + r * cell.height;
+    const top = topOf(r);
     paint.fillStyle = color("--muted");
-    if (r % every === 0) paint.fillText(data.readers[r], 2, top + cell.height / 2);
+    if (r % every === 0 || r >= data.humans) paint.fillText(name(r), 2, top + cell.height / 2);
     for (let k = 0; k < columns; k++) {
       const given = answer(r, k);
       if (!given) continue;
@@ -71,7 +75,7 @@ function draw() {
     const [r, k] = at;
     paint.strokeStyle = color("--text");
     paint.lineWidth = 2;
-    paint.strokeRect(LABELS + k * cell.width, STRIP + r * cell.height, cell.width, cell.height);
+    paint.strokeRect(LABELS + k * cell.width, topOf(r), cell.width, cell.height);
   }
 }
 
@@ -79,8 +83,8 @@ function say() {
   const [r, k] = at;
   const given = answer(r, k);
   const said = given
-    ? `${data.readers[r]} answered “${data.labels[given.rating - 1].toLowerCase()}”: ${given.wrong ? "misled" : "right"}.`
-    : `${data.readers[r]} did not read it.`;
+    ? `${name(r)} answered “${data.labels[given.rating - 1].toLowerCase()}”: ${given.wrong ? "misled" : "right"}.`
+    : `${name(r)} did not read it.`;
   readout.textContent = `${data.cases[k]}, ${data.facts[k]}. ${said}`;
 }
 
@@ -104,7 +108,10 @@ function open() {
 function under(event) {
   const place = canvas.getBoundingClientRect();
   const k = Math.floor((event.clientX - place.left - LABELS) / cell.width);
-  const r = Math.floor((event.clientY - place.top - STRIP) / cell.height);
+  const down = event.clientY - place.top - STRIP;
+  const apart = data.humans * cell.height;
+  if (MACHINES && down >= apart && down < apart + APART) return null;
+  const r = Math.floor((down < apart ? down : down - APART) / cell.height);
   const inside = k >= 0 && r >= 0 && k < data.cases.length && r < data.readers.length;
   return inside ? [r, k] : null;
 }

@@ -84,9 +84,8 @@ class TestEveryMachine:
         assert len(shapes) == 1
 
     def test_same_seed_same_scores_and_no_global_state(self, name, noisy_arms):
-        views, synthetic, patients = noisy_arms
         reader = machine(name)
-        prepared = inputs(reader, views[:28])
+        prepared = inputs(reader, noisy_arms[0][:28])
         examples = Examples(prepared, np.arange(28) % 2 == 0, [f"P{k // 4}" for k in range(28)])
         before = torch.get_rng_state()
         told = []
@@ -95,7 +94,8 @@ class TestEveryMachine:
         assert np.array_equal(one.scores, two.scores)
         assert np.array_equal(one.out_of_fold, two.out_of_fold)
         assert torch.equal(before, torch.get_rng_state())
-        assert not told or told == sorted(told) and told[-1] == pytest.approx(1.0)
+        assert told == sorted(told)
+        assert not told or told[-1] == pytest.approx(1.0)
         assert set(one.ratings) <= set(range(1, 7))
         assert np.isfinite(one.scores).all()
 
@@ -207,9 +207,9 @@ def test_too_few_lesions_are_named():
     assert shortage(enough, patients) == ""
     assert shortage(enough[:-1], patients[:-1]).startswith("9 accepted synthetic lesions")
     assert "one patient" in shortage(enough, ["A"] * 10 + patients[10:])
+    few = Examples(np.zeros((4, 3)), np.array([True, False, True, False]), list("ABCD"))
     with pytest.raises(ValueError, match="at least 10 of each arm"):
-        read(machine("radiomics"), np.zeros((1, 3)), Examples(
-            np.zeros((4, 3)), np.array([True, False, True, False]), list("ABCD")), (0,))  # fmt: skip
+        read(machine("radiomics"), np.zeros((1, 3)), few, (0,))
 
 
 def test_logistic_agrees_with_statsmodels():

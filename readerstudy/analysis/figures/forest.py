@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from readerstudy.analysis.tables.machines import titles
+
 from .style import Theme, clipped, figure, interval_text, plain_rows, side_text, unit_axis
 
 if TYPE_CHECKING:
@@ -25,6 +27,20 @@ def reader_rows(results: dict[str, Any]) -> list[Row]:
     return sorted(rows, key=lambda r: (-(r[1] if r[1] is not None else -1.0), r[0]))
 
 
+def machine_rows(results: dict[str, Any]) -> list[Row]:
+    """The same of the machines, in their order."""
+    metric, names = results["primary"]["metric"], titles(results)
+    rows: list[Row] = []
+    for own in results.get("machines", []):
+        if metric == "auc":
+            value, interval = own["row"]["auc"]["estimate"], own["row"]["auc"]["ci"]
+        else:
+            one = next(v for v in own["versus"] if v["metric"] == metric)
+            value, interval = one["machine"], one["machine_ci95"]
+        rows.append((names[own["name"]], value, interval))
+    return rows
+
+
 def _normal(value: float | None, se: float | None) -> list[float] | None:
     if value is None or not se:
         return None
@@ -36,8 +52,8 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     primary = results["primary"]
     if not rows:
         return None
-    n = len(rows)
-    fig = figure(1.35 + 0.235 * (n + 1.6))
+    n, machines = len(rows), machine_rows(results)
+    fig = figure(1.35 + 0.235 * (n + 1.6 + (len(machines) + 0.8 if machines else 0)))
     axes = fig.subplots()
     null, margin = 0.5, primary["margin"]
     axes.axvspan(null - margin, null + margin, color=theme.band, lw=0, zorder=0)
@@ -50,10 +66,15 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
             axes.plot(estimate, y, "s", color=theme.main, ms=5, zorder=3)
     _diamond(axes, -1.6, primary["result"], theme)
     axes.axhline(-0.8, color=theme.line, lw=1)
-    axes.set_yticks([-1.6, *range(n)], ["All readers", *(r[0] for r in reversed(rows))])
+    places = [-3.2 - k for k in range(len(machines))]
+    _machines(axes, places, machines, theme)
+    axes.set_yticks(
+        [-1.6, *range(n), *places],
+        ["All readers", *(r[0] for r in reversed(rows)), *(r[0] for r in machines)],
+    )
     axes.get_yticklabels()[0].set_fontweight("bold")
-    axes.set_ylim(-2.4, n - 0.3)
-    lows = [clipped(r[2])[0] for r in rows if r[2] is not None]
+    axes.set_ylim(min([-2.4, *(y - 0.8 for y in places)]), n - 0.3)
+    lows = [clipped(r[2])[0] for r in [*rows, *machines] if r[2] is not None]
     unit_axis(axes, min([null - margin - 0.05, *[low - 0.03 for low in lows]]), 1.0)
     plain_rows(axes)
     axes.set_xlabel(
@@ -70,6 +91,19 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
         annotation_clip=False,
     )  # fmt: skip
     return fig
+
+
+def _machines(axes: Any, places: list[float], rows: list[Row], theme: Theme) -> None:
+    """Below the readers and apart from them: open triangles with dashed intervals."""
+    if not rows:
+        return
+    axes.axhline(-2.4, color=theme.line, lw=1)
+    for y, (_, estimate, interval) in zip(places, rows, strict=True):
+        side_text(axes, y, interval_text(estimate, interval), theme)
+        if interval is not None:
+            axes.plot(clipped(interval), (y, y), color=theme.text, lw=1.2, ls=(0, (3, 2)), zorder=2)
+        if estimate is not None:
+            axes.plot(estimate, y, "^", mfc=theme.ground, mec=theme.text, mew=1.3, ms=6, zorder=3)
 
 
 def _diamond(axes: Any, y: float, result: dict[str, Any], theme: Theme) -> None:
@@ -98,5 +132,12 @@ def describe(results: dict[str, Any]) -> str:
         f"Forest plot of {primary['label']} for {len(rows)} readers, from {worst[1]:.2f} "
         f"({worst[0]}) to {best[1]:.2f} ({best[0]}), with all readers together: "
         f"{interval_text(primary['result']['estimate'], primary['result']['ci95'])}. "
-        f"Guessing is 0.5; the equivalence range is shaded."
+        f"Guessing is 0.5; the equivalence range is shaded.{_said(machine_rows(results))}"
     )
+
+
+def _said(machines: list[Row]) -> str:
+    if not machines:
+        return ""
+    words = ", ".join(f"{name} {interval_text(value, ci)}" for name, value, ci in machines)
+    return f" Machines below, apart from the readers: {words}."

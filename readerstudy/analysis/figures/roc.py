@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from readerstudy.analysis.tables.machines import titles
+
 from .style import Theme, figure
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
             average["fpr"], average["tpr"], color=theme.second, lw=2.6, zorder=3,
             label=f"Average of readers (AUC {mean:.3f})",
         )  # fmt: skip
+    _machines(axes, results, theme)
     axes.set(xlim=(-0.015, 1.015), ylim=(-0.015, 1.015), aspect="equal")
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
     axes.set_xticks(ticks)
@@ -52,11 +55,39 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     return fig
 
 
+#: One line style per machine, so that they can be told apart in gray.
+_STYLES = ((0, (1, 1.2)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)))
+
+
+def _machines(axes: Any, results: dict[str, Any], theme: Theme) -> None:
+    """Machines as broken lines in the color of text, their verdicts as open triangles."""
+    names = titles(results)
+    for k, own in enumerate(results.get("machines", [])):
+        row = own["row"]
+        if row["roc"] is None:
+            continue
+        label = f"{names[own['name']]}, machine (AUC {row['auc']['estimate']:.3f})"
+        axes.plot(
+            row["roc"]["fpr"], row["roc"]["tpr"], color=theme.text, lw=1.3, zorder=5,
+            ls=_STYLES[k % len(_STYLES)], label=label,
+        )  # fmt: skip
+        axes.plot(
+            1 - row["specificity"]["estimate"], row["sensitivity"]["estimate"], "^", ms=6,
+            mfc=theme.ground, mec=theme.text, mew=1.3, zorder=6,
+        )  # fmt: skip
+
+
 def describe(results: dict[str, Any]) -> str:
     auc = results["endpoints"]["auc"]["rrrc"]["estimate"]
     drawn = sum(r["roc"] is not None for r in results["readers"])
     mean = "not computable" if auc is None else f"{auc:.3f}"
     return (
         f"ROC curves of {drawn} readers with the point of their verdicts; the average curve has "
-        f"AUC {mean}; positive class: {results['positive']}."
+        f"AUC {mean}; positive class: {results['positive']}.{_said(results)}"
     )
+
+
+def _said(results: dict[str, Any]) -> str:
+    names = titles(results)
+    drawn = [names[m["name"]] for m in results.get("machines", []) if m["row"]["roc"] is not None]
+    return f" Machines as broken lines: {', '.join(drawn)}." if drawn else ""

@@ -234,7 +234,23 @@ def _verdicts(b: Builder) -> tuple[Section, ...]:
                     b.results["precision"]["reason"] or "no components"),
             *_needed(b),
         )),
+        *_machines(b),
         *_published(b),
+    )  # fmt: skip
+
+
+def _machines(b: Builder) -> tuple[Section, ...]:
+    """Only where machines read: a study without them has nothing to say here."""
+    if "machines" not in b.tables:
+        return ()
+    return (
+        _section("Machines beside the readers", 2, (
+            *(b.say(text) for text in texts.machines(b.results)),
+            b.table("T17", "machines", "Each machine", "no machine read"),
+            b.table("T18", "machines_versus", "Machines against the readers", "no machine read"),
+            b.table("T19", "machines_trained", "What each machine learned from",
+                    "the table of machines does not say"),
+        )),
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from math import inf
 from typing import Any
 
 from readerstudy.analysis.tables import balanced
+from readerstudy.analysis.tables.machines import titles
 
 from .inline import Results, lookup
 
@@ -77,6 +78,8 @@ def methods(results: Results) -> Iterator[str]:
     yield _primary(results)
     if results["layout"] == "vtt":
         yield _secondary(results)
+    if results.get("machines"):
+        yield _machine_methods(results)
     yield (
         "p values are two-sided except those of equivalence, which come from two one-sided tests; "
         "the level is 0.05, and no value was imputed. Numbers were computed with readerstudy, "
@@ -162,6 +165,51 @@ def _secondary(results: Results) -> str:
             "every case the same would beat"
         )
     return text + "."
+
+
+def _machine_methods(results: Results) -> str:
+    """How machines read, and what each was trained on."""
+    count = len(results["machines"])
+    text = (
+        f"{count} {'machine' if count == 1 else 'machines'} rated the same cases; readers and "
+        "machines enter separate analyses, so that no number about the readers depends on a "
+        "machine. "
+    )
+    if results.get("machine_cards"):
+        text += (
+            "Each was given what a reader is given: the sent images around the marker, and the "
+            "marker. "
+        )
+        for card in results["machine_cards"]:
+            text += f"{card['title']}: {card['learned_from']} "
+    return text + (
+        "A machine is compared with the mean of the readers, on the cases it rated, as one fixed "
+        "rater against samples of readers and cases (Obuchowski-Rockette on machine minus reader, "
+        "Hillis' degrees of freedom; Hillis 2007), with Holm's adjustment over the machines for "
+        "the primary endpoint."
+    )
+
+
+def machines(results: Results) -> Iterator[str]:
+    """Machine against readers in the primary endpoint, one sentence a machine."""
+    primary, names = results["plan"]["primary"], titles(results)
+    for i, own in enumerate(results["machines"]):
+        at = next(k for k, one in enumerate(own["versus"]) if one["metric"] == primary)
+        path = f"machines.{i}.versus.{at}"
+        one = own["versus"][at]
+        text = (
+            f"{names[own['name']]}: {one['label']} {{{path}.machine|share}}, readers "
+            f"{{{path}.readers_mean.estimate|share}} on the same {{machines.{i}.n_cases|n}} cases"
+        )
+        if one["difference"]["ci95"] is None:
+            reason = one["difference"]["reason"] or one["reason"]
+            yield f"{text}; the difference has no interval: {reason} ({{@T18}})."
+            continue
+        yield (
+            f"{text}, difference {{{path}.difference.estimate|two}} "
+            f"({{{path}.difference.ci95|open}}; {{{path}.difference.p|p}}, adjusted "
+            f"{{machines.{i}.p_holm|p}}; {{@T18}})."
+        )
 
 
 def results_text(results: Results) -> Iterator[str]:

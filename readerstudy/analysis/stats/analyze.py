@@ -8,13 +8,14 @@ The same code serves a trial of this platform and a table from elsewhere.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from readerstudy.analysis.stats import ENGINE_VERSION, secondary, sections
+from readerstudy.analysis.stats.beside import compare
 from readerstudy.analysis.stats.mrmc import OrSingle, or_single, reader_average
 from readerstudy.analysis.stats.plan import Plan
 from readerstudy.analysis.stats.readings import Readings
@@ -46,19 +47,38 @@ def silent(done: int, total: int, message: str) -> None:
     """Progress for callers that show none."""
 
 
+@dataclass(frozen=True)
+class Machines:
+    """Ratings of machines on the same cases; see ``beside.compare``."""
+
+    table: pd.DataFrame
+    threshold: float = 0.0
+    name: str = "The table of machines"
+
+
 def analyze(
-    judgments: pd.DataFrame, plan: Plan | None = None, *, progress: Progress = silent
+    judgments: pd.DataFrame,
+    plan: Plan | None = None,
+    *,
+    machines: Machines | None = None,
+    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Check the table and compute the whole analysis.
 
+    Args:
+        machines: with them the document has one section more, ``machines``, and no other change.
+
     Raises:
-        JudgmentsError: the table breaks a rule.
+        JudgmentsError: a table breaks a rule.
     """
     plan = plan or Plan()
     checked = check(judgments, plan)
     readings = to_readings(checked, plan)
     found: dict[str, Any] = {}
     steps = _steps(checked, readings, plan, found)
+    if machines is not None:
+        # First, so that a table that cannot be used is refused at once.
+        steps = (("machines", "Machines", _beside(readings, plan, machines)), *steps)
     for number, (key, words, compute) in enumerate(steps):
         progress(number, len(steps), words)
         found[key] = compute()
@@ -124,6 +144,16 @@ def _steps(
         ("precision", "Precision reached",
          lambda: sections.precision(found["endpoints"][plan.primary], readings, plan)),
     )  # fmt: skip
+
+
+def _beside(readings: Readings, plan: Plan, machines: Machines) -> Callable[[], Any]:
+    return lambda: compare(
+        readings,
+        machines.table,
+        primary=plan.primary,
+        threshold=machines.threshold,
+        name=machines.name,
+    )
 
 
 #: Sections that draw random numbers.

@@ -14,6 +14,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from readerstudy.analysis.stats.agreement import InterReader, IntraReader
 from readerstudy.analysis.stats.analyze import ENDPOINTS, SCHEMA
+from readerstudy.analysis.stats.beside import MachineResult
 from readerstudy.analysis.stats.calibration import Calibration, Confidence
 from readerstudy.analysis.stats.cluster import Gee, TwoWay
 from readerstudy.analysis.stats.confusion import RATES, Confusion
@@ -107,7 +108,7 @@ def results_schema() -> Schema:
     """The whole schema."""
     t = Types()
     shared = _shared(t)
-    vtt = record({**shared, **_verdicts(t)}, optional=_HEADERS)
+    vtt = record({**shared, **_verdicts(t)}, optional=(*_HEADERS, *_MACHINES))
     ratings = record({**shared, **_ratings(t)}, optional=_HEADERS)
     vtt["properties"]["layout"] = {"const": "vtt"}
     ratings["properties"]["layout"] = {"const": "mrmc"}
@@ -124,6 +125,10 @@ def results_schema() -> Schema:
 
 #: Where the data came from: of a trial, or of a file.
 _HEADERS = ("trial", "flow", "source", "validation")
+
+
+#: Present where machines read the same cases; the cards say what each was trained on.
+_MACHINES = ("machines", "machine_cards")
 
 
 def _shared(t: Types) -> dict[str, Schema]:
@@ -244,6 +249,13 @@ def _verdicts(t: Types) -> dict[str, Schema]:
             "gee_case": t.of(Gee), "sdt_glmm": t.of(Glmm),
         }),
         "precision": _precision(t),
+        "machines": rows(t.of(MachineResult)),
+        "machine_cards": rows(record({
+            **dict.fromkeys(("name", "title", "looks_at", "learned_from", "rule"), TEXT),
+            "trained": FLAG, "read_before_unblinding": FLAG, "read_at": TEXT,
+            "out_of_fold_auc": maybe(t.of(Auc)), "folds": COUNT, "cuts": rows(NUMBER),
+            "facts": {"type": "object"}, "examples": maybe({"type": "object"}),
+        })),
     }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import accuracy, compare, course, groups, study
+from . import accuracy, compare, course, groups, machines, study
 from .cells import (
     MISSING,
     Cell,
@@ -79,6 +79,10 @@ def _of_verdicts(results: Results) -> list[Table]:
     ):
         if results[key]:
             found += [one(results) for one in make]
+    if results.get("machine_cards"):
+        found.append(machines.trained(results))
+    if results.get("machines"):
+        found += [machines.machines(results), machines.versus(results)]
     return found
 
 

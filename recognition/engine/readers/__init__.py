@@ -8,3 +8,8 @@ One new machine is one file and one line in ``registry``: ``prepare`` turns a vi
 ``fit`` learns from examples, and ``reading`` does the rest, the same for all: folds by patient,
 thresholds from out-of-fold scores, ratings on the six steps of the readers.
 """
+
+from __future__ import annotations
+
+#: Changes whenever a machine could say something else of the same case.
+VERSION = 1

@@ -48,6 +48,20 @@ class Command(BaseCommand):
             "--margin", type=margin, help="equivalence margin around guessing (0.10)"
         )
         parser.add_argument("--plan", type=Path, help="YAML file with the settings of the analysis")
+        parser.add_argument(
+            "--machines",
+            type=Path,
+            metavar="FILE.csv",
+            help="what machines said of the same cases (reader_id, case_id, score, growing with "
+            "belief in synthetic): set beside the readers, never among them",
+        )
+        parser.add_argument(
+            "--machine-threshold",
+            type=float,
+            default=0.0,
+            metavar="T",
+            help="a machine's score above T is the verdict synthetic (0)",
+        )
         parser.add_argument("--title", help="title of the report (the name of the file)")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -59,7 +73,8 @@ class Command(BaseCommand):
         lines = Lines(self.stderr.write)
         wanted = Wanted(
             options["file"], options["schema"], options["positive"], options["margin"],
-            options["plan"], options["title"],
+            options["plan"], options["title"], options["machines"],
+            options["machine_threshold"],
         )  # fmt: skip
         done = analyze_file(wanted, lines.half(0))
         results = done.results
