@@ -21,8 +21,8 @@ from readerstudy.analysis import stats
 #: What the engine computes with: handed in, or handed from one step to the next.
 DATA = {
     "Components", "Conditions", "Confusion", "Crossed", "ErrorCovariance", "Froc", "Judgments",
-    "Metric", "Moments", "Outcome", "Plan", "Product", "Ratings", "Readings", "RocCurve",
-    "RoeMetz", "SizeBand", "Source", "Table", "Value",
+    "Machines", "Metric", "Moments", "Outcome", "Plan", "Product", "Ratings", "Readings",
+    "RocCurve", "RoeMetz", "SizeBand", "Source", "Table", "Value",
 }  # fmt: skip
 
 #: Rows and parts of a result, which says the method and the count for them.
