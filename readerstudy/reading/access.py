@@ -9,6 +9,8 @@ from django.http import Http404
 
 from readerstudy.trials.models import Membership
 
+from .protocol import DOCUMENT
+
 
 class Withdrawn(PermissionDenied):
     """The user was a reader of this trial and no longer is."""
@@ -22,6 +24,7 @@ def reader_membership(user: Any, slug: str) -> Membership:
     """
     memberships = list(
         Membership.objects.select_related("trial__active_protocol")
+        .defer(DOCUMENT)
         .filter(user=user, trial__slug=slug, role=Membership.Role.READER)
         .order_by("-valid_from")
     )

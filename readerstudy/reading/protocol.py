@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any
 
 from readerstudy.trials.design.protocol import Protocol
@@ -15,20 +14,28 @@ from readerstudy.trials.models import ProtocolVersion, Trial
 RATING_KEYS = ("1", "2", "3", "4", "5", "6")
 
 
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> Protocol:
-    return Protocol.model_validate_json(text)
+# A version never changes and its hash names it, so each is read and checked once a process.
+_known: dict[str, Protocol] = {}
+MOST_KNOWN = 64
+# What `protocol_of` needs of a version at every request: its document is the longest column.
+DOCUMENT = "trial__active_protocol__document"
 
 
 def protocol_of(trial: Trial) -> Protocol:
-    """The protocol in force, else the newest version. Each version is checked once a process.
+    """The protocol in force, else the newest version.
 
     Raises ProtocolVersion.DoesNotExist when the trial has none yet.
     """
     version = trial.active_protocol or trial.protocols.order_by("-number").first()
     if version is None:
         raise ProtocolVersion.DoesNotExist
-    return _parsed(json.dumps(version.document))
+    found = _known.get(version.sha256)
+    if found is None:
+        found = Protocol.model_validate_json(json.dumps(version.document))
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known[version.sha256] = found
+    return found
 
 
 def consent_sha256(protocol: Protocol) -> str:

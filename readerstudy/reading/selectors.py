@@ -21,6 +21,8 @@ from .protocol import (
     protocol_of,
 )
 
+#: Answered and total cases of each phase.
+Counts = dict[str, tuple[int, int]]
 # From this many answers on, a reader's own pace estimates the time left.
 OWN_PACE_FROM = 5
 # Absent for longer than this, a reader starts a new sitting.
@@ -86,7 +88,7 @@ def unanswered(membership: Membership) -> QuerySet[Assignment]:
     )
 
 
-def _counts(membership: Membership) -> dict[str, tuple[int, int]]:
+def counts_of(membership: Membership) -> Counts:
     """Answered and total cases of each phase."""
     rows = (
         Assignment.objects.filter(membership=membership)
@@ -101,12 +103,13 @@ def place_of(membership: Membership, *, now: datetime | None = None) -> Place:
     """Where the reader stands now. Reads only."""
     now = now or timezone.now()
     if (state := trial_state(membership.trial)) != "open":
-        return _place(membership, None, state, _counts(membership))
+        return _place(membership, None, state, counts_of(membership))
     protocol = protocol_of(membership.trial)
     if not has_consent(membership, protocol):
-        return _place(membership, protocol, "consent", _counts(membership))
+        return _place(membership, protocol, "consent", counts_of(membership))
     following = list(unanswered(membership)[:2])
-    return reading_place(membership, protocol, following, latest_sitting(membership), now)
+    sitting = latest_sitting(membership)
+    return reading_place(membership, protocol, following, sitting, now, counts_of(membership))
 
 
 def reading_place(
@@ -115,9 +118,9 @@ def reading_place(
     following: list[Assignment],
     sitting: Sitting | None,
     now: datetime,
+    counts: Counts,
 ) -> Place:
     """Where a reader stands who may read. `following`: their next two open positions."""
-    counts = _counts(membership)
     if not following:
         # Nobody has finished a list that has not been dealt.
         return _place(membership, protocol, "done" if counts else "waiting", counts)
@@ -140,7 +143,7 @@ def _place(
     membership: Membership,
     protocol: Protocol | None,
     state: str,
-    counts: dict[str, tuple[int, int]],
+    counts: Counts,
     phase: str = Case.Phase.MAIN,
     current: Assignment | None = None,
     ahead: Assignment | None = None,
@@ -160,7 +163,7 @@ def _place(
     )
 
 
-def _practice_just_done(counts: dict[str, tuple[int, int]], sitting: Sitting | None) -> bool:
+def _practice_just_done(counts: Counts, sitting: Sitting | None) -> bool:
     """All practice cases are answered and the reader has not yet gone on to the main ones."""
     practised = counts.get(Case.Phase.PRACTICE, (0, 0))[1] > 0
     started_main = counts.get(Case.Phase.MAIN, (0, 0))[0] > 0 or (

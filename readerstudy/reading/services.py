@@ -24,9 +24,10 @@ from .errors import (
     TrialNotReadable,
 )
 from .models import RATINGS, Consent, Judgment, Reading, Sitting
-from .protocol import Protocol, break_is_due, consent_sha256, protocol_of
-from .selectors import Place, place_of
+from .protocol import DOCUMENT, Protocol, break_is_due, consent_sha256, protocol_of
+from .selectors import Counts, Place, place_of
 from .telemetry import Telemetry, clean_draft, clean_text
+from .together import group
 
 
 def _locked(membership: Membership) -> Membership:
@@ -34,20 +35,24 @@ def _locked(membership: Membership) -> Membership:
     locked: Membership = (
         Membership.objects.select_for_update(of=("self",), no_key=True)
         .select_related("trial__active_protocol")
+        .defer(DOCUMENT)
         .get(pk=membership.pk)
     )
     locked.user = membership.user
     return locked
 
 
-def _require_open(membership: Membership) -> Protocol:
-    """Raises NotAllowed unless the reader may read this trial now."""
+def _require_open(membership: Membership, *, agreed: bool | None = None) -> Protocol:
+    """Raises NotAllowed unless the reader may read this trial now.
+
+    `agreed`: whether they gave consent to its protocol, where that is known.
+    """
     if membership.valid_to is not None:
         raise TrialNotReadable("ended")
     if selectors.trial_state(membership.trial) != "open":
         raise TrialNotReadable(membership.trial.state)
     protocol = protocol_of(membership.trial)
-    if not selectors.has_consent(membership, protocol):
+    if not (selectors.has_consent(membership, protocol) if agreed is None else agreed):
         raise ConsentMissing
     return protocol
 
@@ -132,7 +137,8 @@ def _note_handed_out(place: Place, current: Assignment, now: datetime) -> Readin
     reading.first_served_at = reading.first_served_at or now
     reading.last_seen_at = now
     reading.served_count += 1
-    reading.save()
+    known = None if reading.pk is None else ["first_served_at", "last_seen_at", "served_count"]
+    reading.save(update_fields=known)
     return reading
 
 
@@ -173,42 +179,98 @@ def store_judgment(
     happened to the trial since. Raises AlreadyAnswered when the case has another answer,
     OutOfOrder when an earlier case has none, NotAllowed when the reader may not read now.
     """
+    now = now or timezone.now()
+    # Most of the work is reading, and is done before anybody has to wait for it.
+    before = _standing(membership)
     try:
-        return _store(membership, answer, now or timezone.now())
+        return group.write(lambda: _store(membership, before, answer, now))
+    except IntegrityError:
+        pass
+    # The reader's other window answered in between: look again where nobody can.
+    try:
+        return group.write(lambda: _store(membership, None, answer, now))
     except IntegrityError:
         # Another reader's answer took this UUID in the same instant: only a forged one can.
         raise AlreadyAnswered from None
 
 
-def _store(membership: Membership, answer: Answer, now: datetime) -> tuple[Judgment, Place]:
-    with transaction.atomic():
+@dataclass(frozen=True)
+class _Standing:
+    """What an answer builds on.
+
+    Read before the write lock it can be out of date. Only an answer of the same reader changes
+    it, every answer is to the first of `following`, and a case has one judgment: two answers
+    that build on the same standing end with an IntegrityError for the second.
+    """
+
+    following: list[Assignment]
+    agreed: bool
+    sitting: Sitting | None
+    counts: Counts
+
+
+def _standing(membership: Membership) -> _Standing:
+    agreed = selectors.trial_state(membership.trial) == "open" and selectors.has_consent(
+        membership, protocol_of(membership.trial)
+    )
+    return _Standing(
+        list(selectors.unanswered(membership)[:3]),
+        agreed,
+        selectors.latest_sitting(membership),
+        selectors.counts_of(membership),
+    )
+
+
+def _store(
+    membership: Membership, standing: _Standing | None, answer: Answer, now: datetime
+) -> tuple[Judgment, Place]:
+    """Store the answer in the transaction that is open; `standing` None: look now."""
+    membership, same = _still(membership)
+    following = standing.following if standing else []
+    if standing is None or not same or not following or following[0].token != answer.token:
         membership = _locked(membership)
-        following = list(selectors.unanswered(membership)[:3])
+        standing = _standing(membership)
+        following = standing.following
         if not following or following[0].token != answer.token:
             return _stored_before(membership, answer), _next_place(membership, now)
-        protocol = _require_open(membership)
-        assignment = following[0]
-        if not hasattr(assignment, "reading"):
-            raise NotYourCase
-        judgment = _write(assignment, answer, now)
-        sitting = _count_in_sitting(
-            membership, protocol, assignment, judgment.server_first_served_at, now
-        )
-        place = selectors.reading_place(membership, protocol, following[1:], sitting, now)
-        if place.current is not None:
-            _note_handed_out(place, place.current, now)
-        _log(
-            membership,
-            "reading.judged",
-            judgment,
-            phase=assignment.phase,
-            position=assignment.position,
-            flags=judgment.flags,
-            answer_sha256=answer_digest(judgment),
-            served=place.current.position if place.current else None,
-        )
-        _require_still_open(membership)
+    protocol = _require_open(membership, agreed=standing.agreed)
+    assignment = following[0]
+    if not hasattr(assignment, "reading"):
+        raise NotYourCase
+    judgment = _write(assignment, answer, now)
+    sitting = _count_in_sitting(
+        standing.sitting, membership, protocol, assignment, judgment.server_first_served_at, now
+    )
+    answered, total = standing.counts[assignment.phase]
+    counts = standing.counts | {assignment.phase: (answered + 1, total)}
+    place = selectors.reading_place(membership, protocol, following[1:], sitting, now, counts)
+    if place.current is not None:
+        _note_handed_out(place, place.current, now)
+    _log(
+        membership,
+        "reading.judged",
+        judgment,
+        phase=assignment.phase,
+        position=assignment.position,
+        flags=judgment.flags,
+        answer_sha256=answer_digest(judgment),
+        served=place.current.position if place.current else None,
+    )
+    _require_still_open(membership)
     return judgment, place
+
+
+def _still(membership: Membership) -> tuple[Membership, bool]:
+    """The membership, locked, with what may have changed; whether its protocol is the same."""
+    now: Membership = (
+        Membership.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("trial")
+        .only("valid_to", "trial__state", "trial__active_protocol_id")
+        .get(pk=membership.pk)
+    )
+    same = now.trial.active_protocol_id == membership.trial.active_protocol_id
+    membership.valid_to, membership.trial.state = now.valid_to, now.trial.state
+    return membership, same
 
 
 def _stored_before(membership: Membership, answer: Answer) -> Judgment:
@@ -290,20 +352,22 @@ def answer_digest(judgment: Judgment) -> str:
 
 
 def _count_in_sitting(
+    sitting: Sitting | None,
     membership: Membership,
     protocol: Protocol,
     assignment: Assignment,
     started: datetime,
     now: datetime,
 ) -> Sitting:
-    sitting = selectors.latest_sitting(membership)
     if sitting is None or not selectors.sitting_goes_on(sitting, assignment.phase, now):
         sitting = Sitting(membership=membership, phase=assignment.phase, started_at=started)
     sitting.answers += 1
     sitting.last_at = now
     if break_is_due(protocol, sitting.answers):
         sitting.break_due_at = now
-    sitting.save()
+    sitting.save(
+        update_fields=None if sitting.pk is None else ["answers", "last_at", "break_due_at"]
+    )
     return sitting
 
 
