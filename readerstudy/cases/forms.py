@@ -13,7 +13,7 @@ from synthesis.engine import shipped
 from . import engines, selectors
 from .engines import MEASURES, Choice
 from .errors import CasesError
-from .services.runs import LARGEST_MM, SMALLEST_MM
+from .services.runs import LARGEST_MM, SMALLEST_MM, USUAL_MM
 
 MASS_EFFECTS = [("0", "None"), ("0.5", "Mild"), ("1", "Strong")]
 GATES = [
@@ -152,14 +152,18 @@ class RunForm(forms.Form):
         },
     )
     diameter_low = forms.FloatField(
-        label="Smallest diameter (mm)", initial=8, min_value=SMALLEST_MM, max_value=LARGEST_MM
+        label="Smallest diameter (mm)",
+        initial=USUAL_MM[0],
+        min_value=SMALLEST_MM,
+        max_value=LARGEST_MM,
     )
     diameter_high = forms.FloatField(
         label="Largest diameter (mm)",
-        initial=30,
+        initial=USUAL_MM[1],
         min_value=SMALLEST_MM,
         max_value=LARGEST_MM,
-        help_text="Of the sphere of equal volume; small ones are as likely as large ones.",
+        help_text="Of the sphere of equal volume; as many from 4 to 8 mm as from 40 to 80. Where "
+        "the organ has no room for one, it is made smaller.",
     )
     mass_effect = forms.ChoiceField(
         label="Mass effect",

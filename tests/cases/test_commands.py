@@ -58,3 +58,14 @@ def test_bad_input_is_one_sentence_and_exit_status_2(host, arguments, sentence):
     assert caught.value.returncode == 2
     assert "\n" not in str(caught.value)
     assert not SynthesisRun.objects.exists()
+
+
+def test_page_and_commands_ask_for_the_same_diameters():
+    from readerstudy.cases.forms import RunForm
+    from readerstudy.cases.management.commands import run_synthesis, synthesize
+
+    form = {name: field.initial for name, field in RunForm.base_fields.items()}
+    assert (form["diameter_low"], form["diameter_high"]) == (4, 80)
+    for command in (run_synthesis, synthesize):
+        parser = command.Command().create_parser("manage.py", "x")
+        assert parser.get_default("diameter_mm") == "4-80"

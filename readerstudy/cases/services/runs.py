@@ -19,6 +19,8 @@ from readerstudy.library.models import Mask, Volume
 REAL, SYNTHESIZE = "cases.real", "cases.synthesize"
 LARGEST_RUN = 2000
 SMALLEST_MM, LARGEST_MM = 3.0, 120.0
+#: Diameters of a run, and of a lesion in one CT, where nothing else is asked for.
+USUAL_MM = 4, 80
 MOST_ATTEMPTS = 50
 
 

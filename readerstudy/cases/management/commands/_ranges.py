@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from readerstudy.cases.errors import CasesError
+from readerstudy.cases.services.runs import USUAL_MM
+
+USUAL = f"{USUAL_MM[0]}-{USUAL_MM[1]}"
 
 
 def diameter_range(text: str) -> tuple[float, float]:

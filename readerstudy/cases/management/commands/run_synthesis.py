@@ -15,7 +15,7 @@ from readerstudy.jobs.models import Job
 from readerstudy.jobs.services import execute
 from readerstudy.library.models import Mask
 
-from ._ranges import diameter_range
+from ._ranges import USUAL, diameter_range
 from ._volumes import add_volume_argument, chosen_volumes
 
 
@@ -27,7 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--organ", action="append", required=True, help="may be repeated")
         parser.add_argument("--count", type=int, default=1, help="lesions per volume and organ")
         parser.add_argument(
-            "--diameter-mm", default="8-30", metavar="LOW-HIGH", help="range of diameters in mm"
+            "--diameter-mm", default=USUAL, metavar="LOW-HIGH", help=f"range in mm ({USUAL})"
         )
         parser.add_argument("--mass-effect", type=float, default=0.5, help="0 to 1")
         parser.add_argument("--seed", type=int, required=True)

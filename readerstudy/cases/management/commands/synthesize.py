@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from readerstudy.command import Command as BaseCommand
 
 from ._queue import add_ways, handed_in
-from ._ranges import diameter_range
+from ._ranges import USUAL, diameter_range
 
 if TYPE_CHECKING:
     from readerstudy.cases.delivery.variants import Wish
@@ -87,7 +87,7 @@ class Command(BaseCommand):
             default="auto",
             help="of our networks; auto: bf16 where the processor has it and the answer bears it",
         )
-        add("--diameter-mm", default="4-80", metavar="LOW-HIGH", help="range in mm (4-80)")
+        add("--diameter-mm", default=USUAL, metavar="LOW-HIGH", help=f"range in mm ({USUAL})")
         add("--count", type=int, default=1, help="lesions in each CT, 1 to 3")
         add("--n", type=int, default=1, dest="variants", help="variants, each from the same CT")
         add("--mass-effect", type=float, default=0.5, help="0 to 1")
