@@ -32,7 +32,7 @@ NOISE_TARGET = "0.8 to 1.25"
 
 
 # ------------------------------------------------------------------------------ one at a time
-def _part(name: str, *paths: Path) -> dict[str, Any]:
+def run_part(name: str, *paths: Path) -> dict[str, Any]:
     """Run one part of ``synthesis.benchmark``. Raises UserError when it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "synthesis.benchmark", name, *map(str, paths)],
@@ -81,10 +81,10 @@ def lesion_benchmark(title: str = "One lesion") -> Section:
     """(a) textural, (b) learned with gate, (c) the published recipe, on one volume."""
     with tempfile.TemporaryDirectory(prefix="readerstudy-bench-") as name, _weights() as weights:
         folder, networks = Path(name), (weights.generator, weights.segmentor)
-        _part("phantom", folder)
-        a = _part("textural", folder)
-        b = _part("learned", folder, *networks)
-        c = _part("published", folder, *networks)
+        run_part("phantom", folder)
+        a = run_part("textural", folder)
+        b = run_part("learned", folder, *networks)
+        c = run_part("published", folder, *networks)
     return Section(title, _lesion_measures(a, b, c), _lesion_notes(a, b, c, weights.note))
 
 
@@ -182,8 +182,8 @@ def command_benchmark(title: str = "The whole command") -> Section:
     measures = []
     with tempfile.TemporaryDirectory(prefix="readerstudy-bench-") as name, _weights() as weights:
         folder = Path(name)
-        _part("phantom", folder)
-        ct, mask, series = _files(folder)
+        run_part("phantom", folder)
+        ct, mask, series = phantom_files(folder)
         for label, source, more in (
             ("(a) textural, NIfTI", ct, ["--generator", "textural"]),
             ("(b) learned with gate, NIfTI", ct, _learned(weights)),
@@ -216,7 +216,7 @@ def _learned(weights: Weights) -> list[str]:
     ]  # fmt: skip
 
 
-def _files(folder: Path) -> tuple[Path, Path, Path]:
+def phantom_files(folder: Path) -> tuple[Path, Path, Path]:
     """The phantom as NIfTI with its mask, and as a series of 150 DICOM files."""
     import numpy as np
 
@@ -228,11 +228,11 @@ def _files(folder: Path) -> tuple[Path, Path, Path]:
     grid = Geometry(SHAPE, SPACING, (-192.0, -192.0, 0.0), ((1, 0, 0), (0, 1, 0), (0, 0, 1)))
     write_nifti(folder / "ct.nii.gz", pack(hu), grid, "phantom")
     write_nifti(folder / "mask.nii.gz", pack(organ.astype(np.uint8)), grid, "phantom")
-    _write_dicom(folder / "series", hu)
+    write_plain_series(folder / "series", hu)
     return folder / "ct.nii.gz", folder / "mask.nii.gz", folder / "series"
 
 
-def _write_dicom(folder: Path, hu: Any) -> None:
+def write_plain_series(folder: Path, hu: Any) -> None:
     """A plain CT series, as a scanner might send it: the command refuses marked synthetic ones."""
     import numpy as np
     from pydicom.dataset import Dataset, FileMetaDataset
@@ -332,7 +332,7 @@ def realism_benchmark(title: str = "How far from real lesions") -> Section:
     if not (shared / "ct").is_dir():
         return Section(title, [], [f"Not measured: there is no shared CT set at {shared}."])
     with _weights() as weights:
-        found = _part("realism", shared / "ct", weights.generator, weights.segmentor)
+        found = run_part("realism", shared / "ct", weights.generator, weights.segmentor)
         note = weights.note
     measures = [
         measure

@@ -33,6 +33,11 @@ SUITES: dict[str, list[tuple[str, str]]] = {
         ("Networks", "readerstudy.cases.recognition.benchmark:network_benchmark"),
         ("A whole CT", "readerstudy.cases.recognition.benchmark:volume_benchmark"),
     ],
+    "scale": [
+        ("One volume", "readerstudy.cases.scale.benchmark:volume_benchmark"),
+        ("The queue", "readerstudy.cases.scale.benchmark:queue_benchmark"),
+        ("Operations of the networks", "readerstudy.cases.scale.benchmark:network_benchmark"),
+    ],
     "statistics": [
         ("A whole analysis", "readerstudy.analysis.benchmark:whole_benchmark"),
         ("How the time grows", "readerstudy.analysis.benchmark:growth_benchmark"),
