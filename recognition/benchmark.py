@@ -22,7 +22,8 @@ SIDE = 96
 CLASSES = ("background", "liver", "liver tumor")
 #: A CT of the usual size, (z, y, x), and its voxels (x, y, z) in mm.
 SHAPE, SPACING = (150, 512, 512), (0.75, 0.75, 2.5)
-_STEPS = 3
+#: Runs of which the quickest counts; no further one is begun once they took this long together.
+_WINDOWS, _STEPS, _LONGEST_S = 3, 2, 20.0
 
 
 def _spent(work: Callable[[], object]) -> tuple[float, float]:
@@ -30,6 +31,17 @@ def _spent(work: Callable[[], object]) -> tuple[float, float]:
     wall, cpu = time.perf_counter(), time.process_time()
     work()
     return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _best(work: Callable[[], object], runs: int) -> tuple[float, float]:
+    """The quickest of several runs after a first one, which counts only where it took very long."""
+    first = _spent(work)
+    if first[0] > _LONGEST_S:
+        return first
+    spent: list[tuple[float, float]] = []
+    while len(spent) < runs and (not spent or sum(wall for wall, _ in spent) < _LONGEST_S):
+        spent.append(_spent(work))
+    return min(spent)
 
 
 def _peak_mb() -> float:
@@ -53,7 +65,7 @@ def _loaded(name: str, width: int) -> Loaded:
 
 
 def network(name: str, width: int) -> dict[str, Any]:
-    """A window and a training step of one crop of 96³, in fp32 and bf16: the best of three."""
+    """A window and a training step of one crop of 96³, in fp32 and bf16."""
     import torch
 
     from recognition.engine.inference import use_bf16
@@ -75,8 +87,7 @@ def network(name: str, width: int) -> dict[str, Any]:
             with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=half):
                 net(crop)
 
-        window()
-        out[f"window_{precision}"] = min(_spent(window) for _ in range(_STEPS))
+        out[f"window_{precision}"] = _best(window, _WINDOWS)
     out["window_mb"] = _peak_mb()
     net.train()
     optimizer = torch.optim.AdamW(net.parameters())
@@ -89,7 +100,7 @@ def network(name: str, width: int) -> dict[str, Any]:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-        out[f"step_{precision}"] = min(_spent(step) for _ in range(2))
+        out[f"step_{precision}"] = _best(step, _STEPS)
     out["step_mb"] = _peak_mb()
     return out
 

@@ -66,7 +66,8 @@ def network_benchmark(title: str = "Networks") -> Section:
             measures.append(Measure(f"{label}: {what}, peak memory", seen[f"{what}_mb"], "MB"))
     notes = [
         f"Window: one forward pass of {SIDE}³ voxels, the best of three after a first one that is "
-        "not counted. Step: forward, loss, backward and AdamW on one such crop, the better of two. "
+        "not counted. Step: forward, loss, backward and AdamW on one such crop, the better of two "
+        "after a first one. Where one run takes more than 20 s there is no other. "
         "Each network ran in a process of its own; its memory is the largest resident size, "
         "libraries included, and that of the step includes the windows before it.",
         f"bf16 {'is' if hardware else 'is not'} computed in hardware here. "
