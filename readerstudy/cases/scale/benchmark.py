@@ -80,7 +80,7 @@ def volume_benchmark(title: str = "One volume") -> Section:
         f"A phantom of {x} x {y} x {z} voxels, made on the spot; from files to files. Each step "
         "ran on two such volumes in a process of its own: the first pays for loading libraries and "
         "networks, the second is what each of many costs. Wall depends on what else the machine "
-        "does (see the load above), CPU hardly: it is what the plan is computed from. Memory is "
+        "does (see the load above), CPU much less: it is what the plan is computed from. Memory is "
         "the largest resident size of the process, libraries included.",
         f"Import: 150 DICOM files into the library, headers de-identified. Preparation: CT and "
         "label onto 1.5 mm. Synthesis: one lesion of 10 to 30 mm, written as CT, mask, SEG, "

@@ -27,6 +27,7 @@ class Assumed:
     volumes: int = 161_310
     cores: int = 640
     busy: float = 0.8
+    gbytes: float = 2.0
     gpus: int = 8
     gpu_tflops: float = 989.0
     gpu_share: float = 0.1
@@ -42,6 +43,11 @@ WORDS: dict[str, tuple[str, str, str]] = {
     "volumes": ("volumes", "", "FreeTumor, Wu et al. 2025; each taken to be like the one measured"),
     "cores": ("processor cores", "", "ten machines of 64, each core like one here"),
     "busy": ("share of the time that they work on volumes", "", "a guess"),
+    "gbytes": (
+        "the shared disk, read or written",
+        "GB/s",
+        "a guess for a file server; not measured",
+    ),
     "gpus": ("GPUs", "", "one machine"),
     "gpu_tflops": ("peak of one GPU in bf16", "TFLOP/s", "data sheet of the NVIDIA H100 SXM"),
     "gpu_share": ("share of that peak reached", "", "a guess for 3-D convolutions; not measured"),
@@ -92,6 +98,7 @@ def make_plan(measured: Measured, assumed: Assumed) -> dict[str, list[Line]]:
     return {
         "Storage": _storage(measured, assumed),
         "Processor time": _processors(measured, assumed),
+        "Reading and writing": _disk(measured, assumed),
         "GPU time": _gpus(measured, assumed),
         "Failures and the queue": _failures(measured, assumed),
     }
@@ -126,6 +133,26 @@ def _processors(m: Measured, a: Assumed) -> list[Line]:
             )
         )
     return lines
+
+
+def _disk(m: Measured, a: Assumed) -> list[Line]:
+    source, cache = m["Source, NIfTI"], m[f"{PREPARE}: disk"]
+    rows = [
+        ("import", a.volumes, m["Source, DICOM series"] + m[f"{IMPORT}: disk"]),
+        ("preparation for training", a.volumes, source + cache),
+        ("synthesis", a.volumes, source + m[f"{TEXTURAL}: disk"]),
+        ("recognition", a.volumes, source + m[f"{RECOGNIZE}: disk"]),
+        ("a training, all passes", a.volumes * a.passes, cache),
+    ]
+    return [
+        Line(
+            what,
+            f"{_n(count)} × {_n(mb)} MB / ({_n(1000 * a.gbytes)} MB/s × 3,600)",
+            count * mb / (1000 * a.gbytes) / 3600,
+            "hours",
+        )
+        for what, count, mb in rows
+    ]
 
 
 def _gpus(m: Measured, a: Assumed) -> list[Line]:
@@ -197,9 +224,21 @@ def _failures(m: Measured, a: Assumed) -> list[Line]:
     ]
 
 
+def costs(measured: Measured) -> list[str]:
+    """The table of what one volume costs."""
+    rows = [
+        "| measured, for one volume | CPU, s | wall, s | disk, MB | memory, MB |",
+        "|---|---|---|---|---|",
+    ]
+    for step in STEPS:
+        cells = [_n(measured[f"{step}: {what}"]) for what in ("CPU", "wall", "disk", "peak memory")]
+        rows.append(f"| {step} | {' | '.join(cells)} |")
+    return rows
+
+
 def as_markdown(measured: Measured, assumed: Assumed) -> str:
-    """The assumptions and the plan as tables."""
-    rows = ["| assumed | value | where from |", "|---|---|---|"]
+    """What was measured, what is assumed, and the plan, as tables."""
+    rows = [*costs(measured), "", "| assumed | value | where from |", "|---|---|---|"]
     for field in fields(assumed):
         name, unit, source = WORDS[field.name]
         value = _n(getattr(assumed, field.name))
@@ -211,7 +250,19 @@ def as_markdown(measured: Measured, assumed: Assumed) -> str:
 
 def _table(lines: Sequence[Line]) -> list[str]:
     head = ["| what | how | result |", "|---|---|---|"]
-    return head + [f"| {x.what} | {x.how} | **{_n(x.value)}** {x.unit} |" for x in lines]
+    return head + [f"| {line.what} | {line.how} | {_result(line)} |" for line in lines]
+
+
+#: Units for small results: which, times what, instead.
+_SMALLER = {"hours": (60, "minutes"), "TB": (1000, "GB")}
+
+
+def _result(line: Line) -> str:
+    value, unit = line.value, line.unit
+    if value < 1 and unit in _SMALLER:
+        times, unit = _SMALLER[unit]
+        value *= times
+    return f"**{_n(value)}** {unit}"
 
 
 def _n(value: float) -> str:
