@@ -12,6 +12,7 @@ import io
 import logging
 import multiprocessing
 import os
+import shutil
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -96,6 +97,12 @@ def stamp(path: Path) -> list[Any]:
         return [path.name, "missing"]
     sizes, times = sum(s.st_size for s in stats), max((s.st_mtime_ns for s in stats), default=0)
     return [path.name, len(files), sizes, times]
+
+
+def sweep(out: Path) -> None:
+    """Remove what killed runs left half-written in ``out``; nobody may be at work there."""
+    for path in out.glob(".*.part"):
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def failed_table(failed: dict[str, str]) -> bytes:

@@ -120,12 +120,6 @@ def make(order: Order, recipe: Recipe, tell: Callable[[str], None] = lambda line
     )
 
 
-def sweep(out: Path) -> None:
-    """Remove what killed runs left half-written."""
-    for path in out.glob(".*.part"):
-        shutil.rmtree(path, ignore_errors=True)
-
-
 @lru_cache(maxsize=2)
 def _tools(
     generator: str, checkpoint: str | None, policy: str, segmentor: str | None, precision: str

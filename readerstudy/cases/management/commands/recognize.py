@@ -52,8 +52,8 @@ class Command(BaseCommand):
         add_ways(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        from readerstudy.batch import Batch
-        from readerstudy.cases.batches import submit_recognition
+        from readerstudy.batch import Batch, sweep
+        from readerstudy.cases.batches import check_free, submit_recognition
         from readerstudy.cases.errors import CasesError
         from readerstudy.cases.recognition.finding import (
             Settings,
@@ -91,6 +91,8 @@ class Command(BaseCommand):
             done=lambda item: is_done(item, settings, loaded.sha256),
             work=partial(look, weights=weights, settings=settings, tell=tell),
         )
+        check_free(out)
+        sweep(out)
         if queue := options["queue"]:
             batch_row = submit_recognition(wanted, weights, loaded.sha256, settings, out, queue)
             self.stdout.write(handed_in(batch_row))

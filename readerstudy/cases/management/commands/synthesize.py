@@ -150,9 +150,9 @@ class Command(BaseCommand):
         )
 
     def _many(self, options: dict[str, Any]) -> None:
-        from readerstudy.batch import Batch
+        from readerstudy.batch import Batch, sweep
         from readerstudy.cases.batches import check_free, submit_synthesis
-        from readerstudy.cases.delivery.many import Recipe, is_done, make, sweep
+        from readerstudy.cases.delivery.many import Recipe, is_done, make
         from readerstudy.cases.delivery.orders import Order, find_orders
         from readerstudy.cases.errors import CasesError
 
