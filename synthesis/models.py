@@ -16,6 +16,9 @@ class Checkpoint(models.Model):
         GENERATOR = "generator", "Generator"
         SEGMENTOR = "segmentor", "Segmentor"
         DISCRIMINATOR = "discriminator", "Discriminator"
+        # of the recognition engine, which reads their files; kept here with the others
+        RECOGNIZER = "recognizer", "Recognizer"
+        ENCODER = "encoder", "Encoder"
 
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=16, choices=Kind.choices)

@@ -7,11 +7,11 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -41,31 +41,66 @@ class Origin:
     licence: str = ""
 
 
+@dataclass(frozen=True)
+class Part:
+    """One network to register: what it is, in plain data, and what writes its file."""
+
+    kind: str
+    architecture: str
+    config: dict[str, Any]
+    parameters: int
+    write: Callable[[Path], object]
+
+
 def import_checkpoint(
-    file: Path, name: str, origin: Origin | None = None, *, replace: bool = False
+    file: Path,
+    name: str,
+    origin: Origin | None = None,
+    *,
+    replace: bool = False,
+    classes: tuple[str, ...] | None = None,
 ) -> list[Checkpoint]:
     """Register the networks in `file`: a published `.pt`, or a safetensors file of training.
+
+    `classes` names the outputs of a segmentor that are not those of the published ones. For the
+    rest see `register`.
+
+    Raises:
+        SynthesisError: the file cannot be used or the name is taken; nothing is left behind.
+    """
+    check_name(name, replace=replace)
+    networks, notes = _networks_in(file, classes)
+    parts = [_part(network, notes) for network in networks]
+    return register(file, name, parts, notes, origin, replace=replace)
+
+
+def register(
+    file: Path,
+    name: str,
+    parts: Sequence[Part],
+    notes: dict[str, str],
+    origin: Origin | None = None,
+    *,
+    replace: bool = False,
+) -> list[Checkpoint]:
+    """Keep the networks that were read from `file`, whichever engine they belong to.
 
     The first network takes `name`, others of a bundle `name-discriminator` and
     `name-segmentor`. Files go to `checkpoints/<name>/` under the data directory, with a model
     card as JSON and Markdown.
 
     Raises:
-        SynthesisError: the file cannot be used or the name is taken; nothing is left behind.
+        SynthesisError: the name is taken; nothing is left behind.
     """
     from synthesis.engine.checkpoints import file_sha256
 
-    _check_name(name, replace=replace)
-    networks, notes = _networks_in(file)
+    check_name(name, replace=replace)
     origin = origin or Origin(source=file.name)
     licence = origin.licence or notes.get("licence", "")
     now = timezone.now()
     target = Path(settings.DATA_DIR) / _FOLDER / name
     with _fresh_folder(target) as beside:
-        rows = [
-            _write_network(beside, name, index, network, notes)
-            for index, network in enumerate(networks)
-        ]
+        rows = [_write_part(beside, name, index, part) for index, part in enumerate(parts)]
         card = Card(
             name=name,
             source=origin.source,
@@ -109,7 +144,9 @@ class _Network:
     state: dict[str, Tensor]
 
 
-def _networks_in(file: Path) -> tuple[list[_Network], dict[str, str]]:
+def _networks_in(
+    file: Path, classes: tuple[str, ...] | None
+) -> tuple[list[_Network], dict[str, str]]:
     if file.suffix == _OURS:
         from synthesis.engine.checkpoints import load_checkpoint
 
@@ -118,30 +155,45 @@ def _networks_in(file: Path) -> tuple[list[_Network], dict[str, str]]:
         return [_Network(kind, loaded.config, loaded.network.state_dict())], dict(loaded.notes)
     from synthesis.engine.interop.weights import read_published
 
-    return [_Network(one.kind, one.config, one.state) for one in read_published(file)], {}
+    found = read_published(file, classes)
+    return [_Network(one.kind, one.config, one.state) for one in found], {}
 
 
-def _write_network(
-    folder: Path, name: str, index: int, network: _Network, notes: dict[str, str]
-) -> Checkpoint:
-    """Write one network into `folder`; the row (not saved) says where it will be."""
-    from synthesis.engine.checkpoints import read_header, save_checkpoint
+def _part(network: _Network, notes: dict[str, str]) -> Part:
+    from synthesis.engine.checkpoints import save_checkpoint
     from synthesis.engine.networks import config_to_json
 
-    file = f"{network.kind}{_OURS}"
-    sha256 = save_checkpoint(folder / file, network.kind, network.config, network.state, notes)
+    def write(path: Path) -> None:
+        save_checkpoint(path, network.kind, network.config, network.state, notes)
+
+    return Part(
+        network.kind,
+        network.config.architecture,
+        config_to_json(network.config),
+        sum(tensor.numel() for tensor in network.state.values()),
+        write,
+    )
+
+
+def _write_part(folder: Path, name: str, index: int, part: Part) -> Checkpoint:
+    """Write one network into `folder`; the row (not saved) says where it will be."""
+    from synthesis.engine.checkpoints import file_sha256
+
+    file = f"{part.kind}{_OURS}"
+    part.write(folder / file)
     return Checkpoint(
-        name=name if index == 0 else f"{name}-{network.kind}",
-        kind=network.kind,
-        architecture=network.config.architecture,
-        config=config_to_json(network.config),
-        sha256=sha256,
-        parameters=read_header(folder / file).parameters,
+        name=name if index == 0 else f"{name}-{part.kind}",
+        kind=part.kind,
+        architecture=part.architecture,
+        config=part.config,
+        sha256=file_sha256(folder / file),
+        parameters=part.parameters,
         path=f"{_FOLDER}/{name}/{file}",
     )
 
 
-def _check_name(name: str, *, replace: bool) -> None:
+def check_name(name: str, *, replace: bool) -> None:
+    """Raises SynthesisError when a name cannot be used or is taken."""
     if not _NAME.fullmatch(name):
         raise SynthesisError(
             f"The name {name!r} cannot be used; take lower-case letters, digits, '.', '_' and '-'."

@@ -80,7 +80,7 @@ def _companion(row: Checkpoint) -> Checkpoint:
     except SynthesisError:
         names = ", ".join(weights.name for weights in choices())
         raise CasesError(
-            f"The checkpoint {row.name} is a {row.kind} and finds nothing; those that do: {names}."
+            f"The checkpoint {row.name} ({row.kind}) finds nothing; those that do: {names}."
         ) from None
 
 
@@ -88,6 +88,60 @@ def _weights(row: Checkpoint) -> Weights:
     names = row.config.get("classes", ()) if isinstance(row.config, Mapping) else ()
     organs = tuple(name.removesuffix(" tumor") for name in names if name.endswith(" tumor"))
     return Weights(registry.checkpoint_file(row), row.name, row.sha256, organs)
+
+
+def start_of(given: str, axes: str) -> Path:
+    """The file of weights that a training starts from; `axes` is what its network is set to.
+
+    Raises:
+        CasesError: there is no such file or name, it cannot start a training, or it was trained
+            on other axes.
+    """
+    path = Path(given)
+    if not path.is_file():
+        if path.suffix in _ENDINGS or len(path.parts) > 1:
+            raise CasesError(f"There is no checkpoint {path}; check network.start.")
+        try:
+            row = registry.checkpoint(given)
+            if row.kind not in (*KINDS, "encoder"):
+                row = _companion(row)
+        except SynthesisError as error:
+            raise CasesError(str(error)) from None
+        path = registry.checkpoint_file(row)
+    if path.suffix in (".pt", ".pth"):
+        raise CasesError(
+            f"{path} may hold more than weights; convert it with import_checkpoint {path} --name "
+            "NAME and give that name."
+        )
+    trained = _axes(path)
+    if trained not in ("", axes):
+        raise CasesError(
+            f"{given} was trained on the axes {trained}; set network.axes to {trained} to start "
+            "from it."
+        )
+    return path
+
+
+def _axes(path: Path) -> str:
+    """What the file says of its axes; empty where it says nothing."""
+    import json
+
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stream:
+            metadata = stream.metadata() or {}
+    except (SafetensorError, OSError):
+        return ""
+    if "recognition" in metadata:
+        return str(json.loads(metadata["recognition"])["network"].get("axes", "LPS"))
+    if "recognition.encoder" in metadata:
+        return str(json.loads(metadata["recognition.encoder"])["axes"])
+    if "synthesis.checkpoint" in metadata:
+        header = json.loads(metadata["synthesis.checkpoint"])
+        published = header["architecture"] == "swin-unetr" and not header["notes"]
+        return "RAS" if published else "LPS"
+    return ""
 
 
 # -- in a worker ---------------------------------------------------------------------------------

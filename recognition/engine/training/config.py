@@ -85,7 +85,15 @@ class Network(Section):
         default="unet", description="Architecture; `benchmark recognition` shows what each costs."
     )
     width: int = Field(default=16, ge=4, description="Channels of the first level.")
-    start: str = Field(default="", description="Checkpoint to start from; random where empty.")
+    start: str = Field(
+        default="",
+        description="Weights to start from, a file or a name of the registry; random where empty.",
+    )
+    axes: Literal["LPS", "RAS"] = Field(
+        default="LPS",
+        description="How the network lies in the patient; `RAS` where it starts from published "
+        "weights.",
+    )
 
 
 class Sampling(Section):
@@ -180,4 +188,5 @@ class TrainingConfig(Section):
             classes=self.data.classes,
             windows_hu=self.data.windows_hu,
             spacing_mm=self.data.spacing_mm,
+            axes=self.network.axes,
         )

@@ -24,9 +24,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from recognition.engine.checkpoints import load_checkpoint, save_checkpoint, save_tensors
+from recognition.engine.checkpoints import save_checkpoint, save_tensors
 from recognition.engine.errors import RecognitionError
-from recognition.engine.networks import build, windowed
+from recognition.engine.interop import start_from
+from recognition.engine.networks import build, faced, unfaced, windowed
 from recognition.engine.training.config import TrainingConfig
 from recognition.engine.training.crops import Crops, Synthesizer, cutmix
 from recognition.engine.training.lists import Split, read_list, split
@@ -75,7 +76,7 @@ def train(
     if config.optimizer.precision == "fp16" and team.device.type != "cuda":
         raise RecognitionError("fp16 needs a GPU; set optimizer.precision to bf16 or fp32.")
     crops, cut = _crops(config, team, synthesizer, say)
-    run = _Run(config, team, folder, cut)
+    run = _Run(config, team, folder, cut, say)
     start = run.load() if resume else 0
     if team.leads:
         folder.mkdir(parents=True, exist_ok=True)
@@ -128,11 +129,13 @@ def _refuse(failed: dict[str, str], cache: Path, team: Team) -> None:
 
 
 class _Run:
-    def __init__(self, config: TrainingConfig, team: Team, folder: Path, cut: Split) -> None:
+    def __init__(
+        self, config: TrainingConfig, team: Team, folder: Path, cut: Split, say: Say
+    ) -> None:
         self.config, self.team, self.folder, self.cut = config, team, folder, cut
         self.network = build(config.network_config, config.seed).to(team.device)
         if config.network.start:
-            self._start_from(Path(config.network.start))
+            start_from(Path(config.network.start), self.network, config.network_config, say)
         self.average = copy.deepcopy(self.network) if config.optimizer.ema else None
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(),
@@ -150,15 +153,6 @@ class _Run:
         kept["batch"] = config.optimizer.batch * team.world
         kept["optimizer"].pop("batch")
         self.print = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
-
-    def _start_from(self, path: Path) -> None:
-        loaded = load_checkpoint(path, device=self.team.device)
-        if loaded.config != self.config.network_config:
-            raise RecognitionError(
-                f"{path} holds another network than the configuration asks for; set network and "
-                "data.organs to what it was trained with."
-            )
-        self.network.load_state_dict(loaded.network.state_dict())
 
     # ------------------------------------------------------------------------------- the loop
     def go(self, crops: Crops, start: int, say: Say) -> Report:
@@ -210,7 +204,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, step)
         with autocast(config.optimizer.precision, device):
-            logits: Tensor = network(windowed(hu, config.data.windows_hu))
+            shown = faced(windowed(hu, config.data.windows_hu), config.network.axes)
+            logits: Tensor = unfaced(network(shown), config.network.axes)
         loss = dice_cross_entropy(logits, label, annotated)
         value = float(loss.detach())
         if not math.isfinite(value):

@@ -49,6 +49,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from readerstudy.cases.errors import CasesError
         from readerstudy.cases.recognition.synthesizer import open_synthesizer
+        from readerstudy.cases.recognition.weights import start_of
         from recognition.engine.errors import RecognitionError
         from recognition.engine.training.reading import read_config
 
@@ -57,6 +58,10 @@ class Command(BaseCommand):
         out = Path(settings.DATA_DIR) / "recognition" / name
         try:
             config = read_config(source, options["changes"], out=str(out))
+            if config.network.start:
+                start = start_of(config.network.start, config.network.axes)
+                network = config.network.model_copy(update={"start": str(start)})
+                config = config.model_copy(update={"network": network})
             synthesizer = open_synthesizer(config.synthesizer, config.synthesizer_checkpoint)
             from recognition.engine.training.loop import train
             from recognition.engine.training.team import open_team
