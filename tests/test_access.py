@@ -79,6 +79,7 @@ ROWS: dict[str, tuple[str, dict[str, Any]]] = {
     "library:upload_discard": (POST, OWN_UPLOAD),
     "library:volume": (GET, SITE_COORDINATORS),
     "library:volume_edit": (POST, SITE_COORDINATORS),
+    "library:make_organ": (POST, SITE_COORDINATORS),
     "library:volume_delete": (POST, SITE_COORDINATORS),
     "library:preview": (GET, SITE_COORDINATORS),
     "library:plane": (GET, SITE_COORDINATORS),

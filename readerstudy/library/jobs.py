@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from readerstudy.errors import UserError
 from readerstudy.jobs.registry import JobContext, job
 
-from . import importing, paths, uploads
+from . import importing, organs, paths, uploads
 from .importing import ImportResult, MaskUse, Outcome
-from .models import Upload
+from .models import Mask, Upload, Volume
 
 if TYPE_CHECKING:
     from readerstudy.library.imaging.scan import Findings
@@ -75,6 +75,20 @@ def import_upload(ctx: JobContext, upload_id: str) -> dict[str, Any] | None:
     uploads.complete(upload, {**result.as_json(), "unused": unused})
     ctx.save_checkpoint({})  # it holds file names, which may hold a patient's name
     return {"volumes": sum(outcome.state == "stored" for outcome in result.outcomes)}
+
+
+@job(organs.JOB, title="Making an organ mask")
+def make_organ(ctx: JobContext, volume_id: str, organ: str) -> dict[str, Any] | None:
+    """A mask that a killed attempt stored is not made again."""
+    volume = Volume.objects.filter(pk=volume_id).first()
+    if volume is None:
+        raise UserError("This volume was deleted.")
+    done = volume.masks.filter(kind=Mask.Kind.ORGAN, label=organ).first()
+    if done is None:
+        ctx.progress(0, 1, f"{organ} in {volume.name}")
+        done = organs.add_organ(volume, organ, actor=ctx.actor)
+    ctx.progress(1, 1)
+    return {"organ": organ, "volume_ml": round(done.volume_ml, 1)}
 
 
 def describe(findings: Findings) -> dict[str, Any]:

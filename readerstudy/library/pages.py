@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from . import rendering, selectors
+from readerstudy.jobs.models import Job
+
+from . import organs, rendering, selectors
 from .importing import ORGAN_WORDS
 from .models import Mask, Upload, Volume
 
@@ -64,7 +66,7 @@ class VolumePage:
 
     def __init__(self, volume: Volume) -> None:
         masks = list(volume.masks.all())
-        organs = [mask for mask in masks if mask.kind == Mask.Kind.ORGAN]
+        drawn = [mask for mask in masks if mask.kind == Mask.Kind.ORGAN]
         self.card = card(volume)
         self.uses = selectors.uses(volume)
         self.windows = [
@@ -72,7 +74,7 @@ class VolumePage:
             for name, (center, width) in rendering.WINDOWS.items()
         ]
         self.window = rendering.window_for(masks)
-        self.masks = [{"row": mask, "color": rendering.color_index(mask, organs)} for mask in masks]
+        self.masks = [{"row": mask, "color": rendering.color_index(mask, drawn)} for mask in masks]
         self.planes = rendering.planes(volume)
         self.config = {
             "slices": f"/library/{volume.pk}/slice/",
@@ -80,6 +82,11 @@ class VolumePage:
             "planes": {plane.name: plane.count for plane in self.planes},
         }
         self.report = Report(volume.report)
+        self.offered = organs.offered(volume)
+        self.all_organs = organs.has_all()
+        job = organs.last_job(volume)
+        shown = job is not None and (job.is_active or job.state == Job.State.FAILED)
+        self.organ_job = job if shown else None
         origin = ", ".join(f"{value:.1f}" for value in volume.origin)
         self.facts = [
             ("Size", f"{self.card.size} voxels"),

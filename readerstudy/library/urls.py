@@ -16,6 +16,7 @@ urlpatterns = [
     path(f"{UPLOAD}discard/", views.upload_discard, name="upload_discard"),
     path(VOLUME, views.volume, name="volume"),
     path(f"{VOLUME}edit/", views.volume_edit, name="volume_edit"),
+    path(f"{VOLUME}organ/", views.make_organ, name="make_organ"),
     path(f"{VOLUME}delete/", views.volume_delete, name="volume_delete"),
     path(f"{VOLUME}preview.png", views.preview, name="preview"),
     path(f"{VOLUME}slice/<str:plane>/<int:index>.png", views.plane, name="plane"),

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from readerstudy.accounts.access import coordinator_view
 from readerstudy.errors import UserError
 
-from . import pages, rendering, selectors, services, uploads
+from . import organs, pages, rendering, selectors, services, uploads
 from .access import mask_or_404, upload_or_404, volume_or_404
 from .forms import ImportForm, VolumeForm, mask_uses
 from .models import Upload
@@ -154,6 +154,14 @@ def volume_edit(request: HttpRequest, volume_id: uuid.UUID) -> HttpResponse:
         return _volume_page(request, found, form)
     services.update_volume(found, **form.cleaned_data, actor=request.user)
     messages.success(request, "Saved.")
+    return redirect("library:volume", found.pk)
+
+
+@require_POST
+def make_organ(request: HttpRequest, volume_id: uuid.UUID) -> HttpResponse:
+    """Ask for the mask of an organ; a job makes it."""
+    found = volume_or_404(request.user, volume_id)
+    organs.request_organ(found, request.POST.get("organ", ""), actor=request.user)
     return redirect("library:volume", found.pk)
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from readerstudy.command import Command as BaseCommand
-from readerstudy.library import importing, services
+from readerstudy.library import importing, organs, services
 from readerstudy.library.collect import collect, files_below
 from readerstudy.library.errors import LibraryError
 from readerstudy.library.imaging.scan import Findings, FoundMask, Source, scan
-from readerstudy.library.importing import ImportResult, MaskUse
+from readerstudy.library.importing import ImportResult, MaskUse, Outcome
+from readerstudy.library.models import Mask, Volume
 from readerstudy.storage import data_path
 
 EPILOG = """
@@ -23,10 +24,17 @@ A mask file may mark several things. Say which with #: a number, a name, 1+2, or
   import_ct ct.nii.gz --organ liver --organ-mask liver.nii.gz --tumor-mask tumor.nii.gz
   import_ct study.zip --organ lung --tumor-mask RTSTRUCT.dcm#Tumor_c40
   import_ct ct.nii.gz --labels organs.nii.gz 5=liver 2+3=kidney 7=pancreas
+  import_ct ct.nii.gz --organ lung --organ-mask auto
 
-A mask is looked for on the disk first, then by name among the files of PATH. Nothing identifying is
-stored; the report at the end names the DICOM attributes that were left behind.
+With --organ-mask auto the mask is made here: lungs by thresholding, other organs by
+TotalSegmentator where it is installed. A mask is looked for on the disk first, then by name among
+the files of PATH. Nothing identifying is stored; the report at the end names the DICOM attributes
+that were left behind.
 """
+
+
+#: Instead of a file: the mask is made here.
+AUTO = "auto"
 
 
 class Command(BaseCommand):
@@ -40,7 +48,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: Any) -> None:
         parser.add_argument("paths", nargs="+", metavar="PATH", help="folder, file or zip")
         parser.add_argument("--organ", action="append", default=[], metavar="NAME")
-        parser.add_argument("--organ-mask", action="append", default=[], metavar="FILE[#PART]")
+        parser.add_argument("--organ-mask", action="append", default=[], metavar="FILE[#PART]|auto")
         parser.add_argument("--tumor-mask", action="append", default=[], metavar="FILE[#PART]")
         parser.add_argument(
             "--labels",
@@ -61,7 +69,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         uploads = data_path("uploads", "x").parent
         with tempfile.TemporaryDirectory(dir=uploads, prefix=".import-") as scratch:
-            wanted = _wanted(options)
+            wanted, made = _wanted(options), _made(options)
             findings = self._look([Path(path) for path in options["paths"]], Path(scratch), wanted)
             uses = _uses(wanted, findings)
             result = importing.run(
@@ -72,6 +80,7 @@ class Command(BaseCommand):
                 synthetic=options["synthetic"],
                 progress=self._progress if sys.stderr.isatty() else None,
             )
+        faults = [fault for outcome in result.outcomes for fault in _make(outcome, made)]
         unused = importing.unused_masks(findings, uses)
         self._say(result, unused)
         if result.refused:
@@ -82,6 +91,8 @@ class Command(BaseCommand):
                 count
             )
             raise LibraryError(f"{result.refused[0]}{rest}{kept}")
+        if faults:
+            raise LibraryError(f"{faults[0]} The volume itself is in the library.")
 
     def _look(self, paths: Sequence[Path], scratch: Path, wanted: list[_Wanted]) -> Findings:
         masks = {Path(item.file).resolve() for item in wanted if Path(item.file).is_file()}
@@ -167,6 +178,7 @@ def _wanted(options: dict[str, Any]) -> list[_Wanted]:
     found = [
         _Wanted("organ", label, *importing.parse_spec(text))
         for label, text in zip(organs, organ_masks, strict=False)
+        if text != AUTO
     ]
     for file, *pairs in options["labels"]:
         if not pairs:
@@ -180,6 +192,34 @@ def _wanted(options: dict[str, Any]) -> list[_Wanted]:
     host = organs[0] if len(set(organs)) == 1 else "tumor"
     found += [_Wanted("tumor", host, *importing.parse_spec(text)) for text in tumor_masks]
     return found
+
+
+def _made(options: dict[str, Any]) -> list[str]:
+    """Organs whose masks are to be made. Raises LibraryError when one cannot be made here."""
+    pairs = zip(options["organ"], options["organ_mask"], strict=False)
+    labels = [services.organ_label(name) for name, text in pairs if text == AUTO]
+    for label in labels:
+        organs.method_for(label)
+    return labels
+
+
+def _make(outcome: Outcome, labels: Sequence[str]) -> list[str]:
+    """Make masks for an imported volume; returns sentences about those that failed."""
+    faults: list[str] = []
+    if outcome.state == "refused":
+        return faults
+    volume = Volume.objects.get(pk=outcome.volume)
+    known = set(volume.masks.filter(kind=Mask.Kind.ORGAN).values_list("label", flat=True))
+    for label in labels:
+        if label in known:
+            continue  # imported before
+        try:
+            mask = organs.add_organ(volume, label)
+        except LibraryError as error:
+            faults.append(str(error))
+        else:
+            outcome.masks.append(f"{label} (organ), {mask.volume_ml:.0f} ml, made here")
+    return faults
 
 
 def _uses(wanted: Sequence[_Wanted], findings: Findings) -> list[MaskUse]:
