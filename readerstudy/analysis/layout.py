@@ -63,7 +63,8 @@ PLANS = (
         (
             Place("forest", "", "Squares: one reader with the interval over cases. Diamond: mean "
                   "of readers, readers and cases both taken as samples. Dashed: guessing. Shaded: "
-                  "the equivalence range of the protocol."),
+                  "the equivalence range of the protocol. Triangles: machines, where any has read; "
+                  "they are in no number about the readers."),
             Place("roc", "square", "A curve above the dashed line separates the arms. Circles: "
                   "the reader's verdicts, without the confidence."),
         ),

@@ -32,6 +32,11 @@ SEED = 20251
 # organ -> (real cases, synthetic cases) of the phantom trial, practice included.
 PHANTOM_CASES = {"liver": (5, 5), "kidney": (4, 4), "lung": (4, 4)}
 PHANTOM_SHAPE = (60, 256, 256)
+# Phantoms of other patients, for machines to learn from: organ -> (with lesions, without), and the
+# lesions of an arm that each of them holds.
+POOL_PHANTOMS = {"liver": (2, 2), "kidney": (2, 2), "lung": (2, 2)}
+POOL_LESIONS = 2
+POOL_FIRST = 101
 PRACTICE_PER_ARM = 2
 MOST_PER_STRATUM = 12
 DIAMETER_MM = (10.0, 28.0)
@@ -46,13 +51,32 @@ def seed(say: Say, folder: Path | None = None) -> Trial:
     """Make the demo trial and open it. Raises UserError when `folder` gives no two arms."""
     people = _accounts()
     coordinator = people["coordinator"]
-    volumes = _real_volumes(folder, coordinator, say) if folder else _phantoms(coordinator, say)
+    volumes = (
+        _real_volumes(folder, coordinator, say)
+        if folder
+        else _phantoms(coordinator, say, _one_for_each_case())
+    )
     _candidates(volumes, coordinator, say, phantoms=folder is None)
     trial = _trial(coordinator, say, matrix=512 if folder else 256)
     say("Trial: readers, orders, opening")
     _open(trial, people)
     trial.refresh_from_db()
     return trial
+
+
+def seed_pool(say: Say) -> int:
+    """More lesions of both arms, of patients in no trial, so that machine readers can learn.
+
+    Phantoms of one recipe with those of the demo. Returns how many lesions are accepted.
+    """
+    coordinator = _accounts()["coordinator"]
+    wanted = [
+        (organ, lesions)
+        for organ, (sick, healthy) in POOL_PHANTOMS.items()
+        for lesions in [POOL_LESIONS] * sick + [0] * healthy
+    ]
+    volumes = _phantoms(coordinator, say, wanted, POOL_FIRST)
+    return len(_candidates(volumes, coordinator, say, phantoms=True, per_phantom=POOL_LESIONS))
 
 
 def _accounts() -> dict[str, User]:
@@ -70,7 +94,7 @@ def _accounts() -> dict[str, User]:
     return people
 
 
-def _drawn(wanted: Sequence[tuple[str, int]]) -> Iterator[Phantom]:
+def _drawn(wanted: Sequence[tuple[str, int]], first: int) -> Iterator[Phantom]:
     """A phantom for each (organ, lesions), in order, drawn on all cores from seeds of their own."""
     import signal
     from concurrent.futures import ProcessPoolExecutor
@@ -99,7 +123,7 @@ def _drawn(wanted: Sequence[tuple[str, int]]) -> Iterator[Phantom]:
                 lesion_organs=[organ],
                 diameter_mm=DIAMETER_MM,
             )
-            for number, (organ, lesions) in enumerate(wanted, start=1)
+            for number, (organ, lesions) in enumerate(wanted, start=first)
         ]
         for future in futures:
             yield future.result()
@@ -107,20 +131,26 @@ def _drawn(wanted: Sequence[tuple[str, int]]) -> Iterator[Phantom]:
         pool.shutdown(cancel_futures=True)
 
 
-def _phantoms(actor: User, say: Say) -> list[Volume]:
-    """One volume per case: half with one reference lesion, half without, by one recipe."""
-    from readerstudy.library.imaging.geometry import Geometry, VolumeData
-    from readerstudy.library.services import MaskData, store_volume
-
-    wanted = [
+def _one_for_each_case() -> list[tuple[str, int]]:
+    """One volume per case: half with one reference lesion, half without."""
+    return [
         (organ, lesions)
         for organ, (real, synthetic) in PHANTOM_CASES.items()
         for lesions in [1] * real + [0] * synthetic
     ]
+
+
+def _phantoms(
+    actor: User, say: Say, wanted: Sequence[tuple[str, int]], first: int = 1
+) -> list[Volume]:
+    """A volume for each (organ, reference lesions in it), by one recipe, numbered from `first`."""
+    from readerstudy.library.imaging.geometry import Geometry, VolumeData
+    from readerstudy.library.services import MaskData, store_volume
+
     volumes = []
-    for number, phantom in enumerate(_drawn(wanted), start=1):
-        say(f"Phantom {number} of {len(wanted)}")
-        organ = wanted[number - 1][0]
+    for number, phantom in enumerate(_drawn(wanted, first), start=first):
+        say(f"Phantom {number - first + 1} of {len(wanted)}")
+        organ = wanted[number - first][0]
         masks = [MaskData("organ", name, mask, "phantom") for name, mask in phantom.organs.items()]
         if phantom.tumors.any():
             masks.append(MaskData("tumor", organ, phantom.tumors, "phantom"))
@@ -173,7 +203,7 @@ def _real_volumes(folder: Path, actor: User, say: Say) -> list[Volume]:
 
 
 def _candidates(
-    volumes: Sequence[Volume], actor: User, say: Say, *, phantoms: bool
+    volumes: Sequence[Volume], actor: User, say: Say, *, phantoms: bool, per_phantom: int = 1
 ) -> list[Candidate]:
     """Both arms: each real lesion, and about as many synthetic ones, accepted as they come."""
     from readerstudy.cases.models import Candidate, SynthesisRun
@@ -202,7 +232,7 @@ def _candidates(
         run = start_run(
             volumes=inside,
             organs=[organ],
-            per_volume=1 if phantoms else max(1, -(-real[organ] // len(inside))),
+            per_volume=per_phantom if phantoms else max(1, -(-real[organ] // len(inside))),
             diameter_mm=DIAMETER_MM,
             seed=SEED + SynthesisRun.objects.count(),
             actor=actor,
@@ -217,8 +247,10 @@ def _candidates(
 
 
 def _organ_of_phantom(volume: Volume) -> str:
-    number = int(volume.patient.rsplit("-", 1)[1])
-    for organ, (real, synthetic) in PHANTOM_CASES.items():
+    number, plan = int(volume.patient.rsplit("-", 1)[1]), PHANTOM_CASES
+    if number >= POOL_FIRST:
+        number, plan = number - POOL_FIRST + 1, POOL_PHANTOMS
+    for organ, (real, synthetic) in plan.items():
         number -= real + synthetic
         if number <= 0:
             return organ

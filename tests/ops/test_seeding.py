@@ -44,6 +44,23 @@ def test_an_interrupted_start_is_taken_up_and_nothing_doubles(
     assert arms["real"] == arms["synthetic"] > 0
 
 
+def test_a_pool_is_of_other_patients_and_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from readerstudy.analysis.machines.selectors import pool
+    from readerstudy.cases.models import Candidate
+    from readerstudy.trials.models import Trial
+
+    monkeypatch.setattr(seeding, "PHANTOM_CASES", {"liver": (1, 1)})
+    monkeypatch.setattr(seeding, "POOL_PHANTOMS", {"liver": (1, 1)})
+    monkeypatch.setattr(seeding, "POOL_LESIONS", 1)
+    trial = seeding.seed(ignore)
+    assert seeding.seed_pool(ignore) == 2
+    rows = pool(Trial.objects.get(pk=trial.pk))
+    assert sorted(row.kind for row in rows) == ["real", "synthetic"]
+    count = Candidate.objects.count()
+    assert seeding.seed_pool(ignore) == 2
+    assert Candidate.objects.count() == count
+
+
 def test_a_folder_without_ct_is_one_sentence(tmp_path: Path) -> None:
     from readerstudy.trials.models import Trial
 

@@ -17,7 +17,8 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     if not readers:
         return None
     positive, negative = results["positive"], results["negative"]
-    fig = figure(4.9, 4.9)
+    machines = any(m["row"]["roc"] is not None for m in results.get("machines", []))
+    fig = figure(5.8 if machines else 4.9, 4.9)
     axes = fig.subplots()
     axes.plot((0, 1), (0, 1), color=theme.muted, lw=1, ls=(0, (4, 3)), label="Guessing")
     for i, reader in enumerate(readers):
@@ -51,7 +52,10 @@ def draw(results: dict[str, Any], theme: Theme) -> Figure | None:
     axes.set_axisbelow(True)
     axes.set_xlabel(f"False-positive rate: {negative} called {positive}")
     axes.set_ylabel(f"True-positive rate: {positive} called {positive}")
-    axes.legend(loc="lower right", handlelength=1.8)
+    if machines:  # too many lines to lie free of each other and of a legend
+        fig.legend(loc="outside lower center", ncols=2, handlelength=2.2, fontsize=8)
+    else:
+        axes.legend(loc="lower right", handlelength=1.8)
     return fig
 
 
@@ -62,19 +66,22 @@ _STYLES = ((0, (1, 1.2)), (0, (4, 1.5)), (0, (6, 1.5, 1, 1.5)), (0, (2, 2)))
 def _machines(axes: Any, results: dict[str, Any], theme: Theme) -> None:
     """Machines as broken lines in the color of text, their verdicts as open triangles."""
     names = titles(results)
+    mark = {"ms": 6, "mfc": theme.ground, "mec": theme.text, "mew": 1.3, "zorder": 6}
+    said = "A machine's verdicts"
     for k, own in enumerate(results.get("machines", [])):
         row = own["row"]
         if row["roc"] is None:
             continue
-        label = f"{names[own['name']]}, machine (AUC {row['auc']['estimate']:.3f})"
+        label = f"{names[own['name']]} (AUC {row['auc']['estimate']:.3f})"
+        axes.plot(
+            1 - row["specificity"]["estimate"], row["sensitivity"]["estimate"], "^", ls="none",
+            label=said, **mark,
+        )  # fmt: skip
         axes.plot(
             row["roc"]["fpr"], row["roc"]["tpr"], color=theme.text, lw=1.3, zorder=5,
             ls=_STYLES[k % len(_STYLES)], label=label,
         )  # fmt: skip
-        axes.plot(
-            1 - row["specificity"]["estimate"], row["sensitivity"]["estimate"], "^", ms=6,
-            mfc=theme.ground, mec=theme.text, mew=1.3, zorder=6,
-        )  # fmt: skip
+        said = "_nolegend_"
 
 
 def describe(results: dict[str, Any]) -> str:

@@ -114,7 +114,7 @@ class Lines:
             return
         self.said = now
         left = ""
-        if share > 0:
+        if 0 < share < 1:
             seconds = (now - self.started) * (1 - share) / share
             left = f", about {max(1, round(seconds))} s left"
         self.write(f"{round(100 * share):3d} %  {words}{left}")
