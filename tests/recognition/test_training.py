@@ -124,6 +124,30 @@ def test_tumor_crops_show_a_tumor_and_unlabelled_ones_count_as_healthy(settings_
     assert Crops(config_of(unknown), *volumes)[0]["annotated"].tolist() == [True, True, False]
 
 
+def test_volumes_made_elsewhere_show_their_tumors_and_are_in_no_fold(settings_of, lists, volumes):
+    config = config_of(settings_of(sampling={"labelled_share": 0.0, "tumor_share": 1.0}))
+    entries = read_list(str(lists / "labelled.json"), CLASSES, tumors=True)
+    marker = Marker()
+    crops = Crops(config, volumes[0], Volumes(entries, (4, 4, 4), lists / "cache"), marker)
+    for item in (crops[n] for n in range(4)):
+        assert (item["label"] == 2).any()
+        assert item["annotated"].tolist() == [True, True, True]
+    assert marker.asked == 0
+    made = str(lists / "labelled.json")
+    document = settings_of(data__labelled=[], data__made=[made], optimizer__steps=1)
+    train(config_of(document), Team(), say=quiet)
+    assert json.loads((Path(document["out"]) / "splits.json").read_text())["volumes"] == []
+
+
+def test_crops_from_anywhere_also_show_what_is_no_organ(settings_of, volumes):
+    def organ(share):
+        sampling = {"labelled_share": 1.0, "tumor_share": 0.0, "anywhere_share": share}
+        crops = Crops(config_of(settings_of(sampling=sampling)), *volumes)
+        return [int((crops[n]["label"] > 0).sum()) for n in range(12)]
+
+    assert np.mean(organ(1.0)) < 0.8 * np.mean(organ(0.0))
+
+
 def test_synthesis_goes_into_tumor_free_crops_only_and_a_rejected_one_stays_healthy(
     settings_of, volumes
 ):

@@ -158,6 +158,7 @@ def _do(config: StudyConfig, part: Part, team: Team, make: MakeSynthesizer, say:
         synthesizer = make(source, part.arm.gate)
     resume = (folder / STATE).is_file()
     report = train(training, team, synthesizer=synthesizer, resume=resume, say=_steps(say))
+    team.wait()  # the leading process writes the weights
     loaded = load_checkpoint(folder / CHECKPOINT, device=team.device)
     entries = held_out_entries(config, part)
     _test(folder, loaded, entries[team.rank :: team.world], config, team, wanted)
