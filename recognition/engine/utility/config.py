@@ -54,6 +54,11 @@ class Phantoms(Section):
         default=(12.0, 30.0), description="Range of the lesions' diameters, log-uniform."
     )
     spacing_mm: float = Field(default=4.0, ge=1, le=8, description="Voxel size, all axes.")
+    noise_hu: float = Field(
+        default=5.0,
+        gt=0,
+        description="Standard deviation of the noise: that of a scanner, as large voxels have it.",
+    )
     seed: int = Field(default=2026, ge=0, description="The phantoms follow from it.")
 
 

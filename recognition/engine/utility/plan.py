@@ -200,12 +200,13 @@ def check_apart(config: StudyConfig) -> None:
 def fingerprint(config: TrainingConfig, study: StudyConfig, part: Part) -> str:
     """Everything a part's result follows from, as a hash: other results are not its own."""
     document = config.model_dump(mode="json", exclude={"out", "device", "logging"})
-    for key in ("cache", "workers"):
+    for key in ("cache", "workers", "labelled", "unlabelled", "made"):
         document["data"].pop(key)
-    document["lists"] = {
-        name: _hash(Path(name))
-        for name in (*config.data.labelled, *config.data.unlabelled, *config.data.made, *study.test)
-    }
+    data = config.data
+    document["lists"] = [  # what they say, not where they lie: a study may be moved
+        [_hash(Path(name)) for name in names]
+        for names in (data.labelled, data.unlabelled, data.made, study.test)
+    ]
     document["evaluation"] = study.evaluation.model_dump(mode="json")
     document["gate"] = part.arm.gate
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

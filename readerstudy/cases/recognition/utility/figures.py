@@ -69,8 +69,7 @@ def _gain(results: dict[str, Any]) -> Figure:
     axes.axvline(0, color=_MUTED, linewidth=0.9)
     for k, row in enumerate(rows):
         gain, y = row["gain"], len(rows) - 1 - k
-        clear = gain["low"] > 0 or gain["high"] < 0
-        color = _MAIN if clear else _MUTED
+        color = _MAIN if gain["low"] > 0 else _SECOND if gain["high"] < 0 else _MUTED
         axes.plot([gain["low"], gain["high"]], [y, y], color=color, linewidth=1.8)
         axes.plot(gain["value"], y, "o", color=color, markersize=5.5)
         words = f"{gain['value']:+.2f} ({gain['low']:+.2f} to {gain['high']:+.2f})"

@@ -73,6 +73,7 @@ def _make(
         lesions=lesions,
         lesion_organs=("liver",),
         diameter_mm=how.diameter_mm,
+        noise_hu=how.noise_hu,
     )
     liver = phantom.organs["liver"] | phantom.tumors
     where, margin = np.argwhere(liver), round(_MARGIN_MM / mm)

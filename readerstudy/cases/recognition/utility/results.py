@@ -43,6 +43,7 @@ def build(
     document: dict[str, Any] = {
         "software": f"readerstudy {readerstudy.__version__}",
         "config": config.model_dump(mode="json"),
+        "primary": primary_of(config),
         "failed": dict(failed),
         "left_out": [arm.name for arm in arms_of(config) if arm not in whole],
         "arms": [],
@@ -72,6 +73,21 @@ def build(
             values = [draws.values(study, one.name, rate) for one in (arm, real)]
             document["transfer"].append({"arm": arm.name, **asdict(ratio(*values))})
     return document
+
+
+def primary_of(config: StudyConfig) -> str | None:
+    """The arm the study's answer is about, named before anything is seen.
+
+    Real lesions and the first source's, at full scale and with the gate.
+    """
+    from recognition.engine.utility.plan import arms_of
+
+    wanted = (
+        arm.name
+        for arm in arms_of(config)
+        if arm.kind == "both" and arm.gate and arm.scale == max(config.scales)
+    )
+    return next(wanted, None)
 
 
 def compare(
