@@ -22,7 +22,7 @@ SUITES: dict[str, list[tuple[str, str]]] = {
     "reading": [
         ("Making a case", "readerstudy.cases.benchmark:lesion_benchmark"),
         ("Fifty readers answer at once", "readerstudy.reading.benchmark:answer_benchmark"),
-        ("In the browser", "readerstudy.reading.benchmark:browser_benchmark"),
+        ("In the browser", "readerstudy.reading.benchbrowser:browser_benchmark"),
     ],
     "synthesis": [
         ("One lesion", "readerstudy.cases.synthesis_benchmark:lesion_benchmark"),

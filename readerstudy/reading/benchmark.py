@@ -1,6 +1,6 @@
-"""How fast reading is: many readers answering at once, and one reader at a real browser.
+"""How fast reading is when many readers answer at once.
 
-Both run on a site of their own in a temporary folder, with the web server that users get.
+It runs on a site of its own in a temporary folder, with the web server that users get.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from . import server
 from .robot import Robot
 
 SLUG = "bench"
-SHAPE = (150, 512, 512)
 SMALL = (8, 128, 128)
 ANSWER_TARGET_MS = 150
 MEMORY_TARGET_MB = 250
@@ -88,13 +87,17 @@ def _python(folder: Path, code: str) -> str:
 
 # ---------------------------------------------------------------------------- answering at once
 class Load:
-    """What the scripted readers sent, and how long each answer took (ms)."""
+    """What the scripted readers sent, and how long each answer took (ms).
+
+    `cpu`: processor seconds of the web processes before each burst, and after the last.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.together: list[float] = []
         self.paced: list[float] = []
         self.sent: set[str] = set()
+        self.cpu: list[float] = []
 
     def answer(self, robot: Robot, work: dict[str, Any], into: list[float]) -> dict[str, Any]:
         """Answer the current case; the time runs from the request to the whole reply."""
@@ -132,14 +135,19 @@ def answer_benchmark(title: str = "Fifty readers answer at once", *, readers: in
             robot.sign_in(f"bench-{number:02d}@example.org", password)
             robot.enter(SLUG)
         load, memory = Load(), _web_memory(base)
-        _drive(load, robots)
+        _drive(load, robots, base)
         memory = _web_memory(base)
         stored = json.loads(_python(folder, "print(json.dumps(bench_trial.counts()))"))
-    return Section(title, _answer_measures(load, stored, memory, readers), _answer_notes(readers))
+    each = 1000 * (load.cpu[-1] - load.cpu[0]) / len(load.together)
+    return Section(
+        title,
+        _answer_measures(load, stored, memory, readers, each),
+        _answer_notes(readers, each),
+    )
 
 
-def _drive(load: Load, robots: Sequence[Robot]) -> None:
-    barrier = threading.Barrier(len(robots))
+def _drive(load: Load, robots: Sequence[Robot], base: str) -> None:
+    barrier = threading.Barrier(len(robots), lambda: load.cpu.append(_web_cpu(base)))
 
     def read(robot: Robot) -> None:
         work = robot.worklist(SLUG)
@@ -154,10 +162,11 @@ def _drive(load: Load, robots: Sequence[Robot]) -> None:
     with ThreadPoolExecutor(max_workers=len(robots)) as pool:
         for done in [pool.submit(read, robot) for robot in robots]:
             done.result()
+    load.cpu.append(_web_cpu(base))
 
 
 def _answer_measures(
-    load: Load, stored: dict[str, int], memory: float, readers: int
+    load: Load, stored: dict[str, int], memory: float, readers: int, each: float
 ) -> list[Measure]:
     lost = len(load.sent) - stored["judgments"]
     doubled = stored["judgments"] - stored["assignments"]
@@ -171,6 +180,7 @@ def _answer_measures(
                 target, together < ANSWER_TARGET_MS),
         Measure(f"An answer, median, {readers} in the same instant",
                 round(median(load.together), 1), "ms"),
+        Measure("Processor time of the server for an answer in a burst", round(each, 1), "ms"),
         Measure("Answers sent", len(load.sent), ""),
         Measure("Answers lost", lost, "", "0", lost == 0),
         Measure("Answers doubled", doubled, "", "0", doubled == 0),
@@ -182,7 +192,8 @@ def _answer_measures(
     ]  # fmt: skip
 
 
-def _answer_notes(readers: int) -> list[str]:
+def _answer_notes(readers: int, each: float) -> list[str]:
+    cores = os.cpu_count() or 1
     return [
         f"{readers} signed-in readers over kept-alive HTTP, SQLite with WAL and synchronous=FULL, "
         f"granian with {WORKERS} processes of {THREADS} threads. The readers run on the same "
@@ -190,8 +201,11 @@ def _answer_notes(readers: int) -> list[str]:
         "holds the next case.",
         f"At their own pace: {PACED} answers each, {THINK_SECONDS[0]:g} to {THINK_SECONDS[1]:g} s "
         "of thought before each (radiologists take minutes). In the same instant: all readers "
-        f"wait for each other and then send, {ROUNDS} times. Each answer is on the disk "
-        "before it is confirmed, one after the other, so the last of a burst waits for all.",
+        f"wait for each other and then send, {ROUNDS} times. Answers that wait for the same "
+        "commit share it, and each is on the disk before it is confirmed. What bounds a burst is "
+        f"the processor: {readers} answers of {each:.1f} ms on {cores} cores are "
+        f"{readers * each / cores:.0f} ms of work before the last can be confirmed, on top of what "
+        "the readers and everything else on the machine take.",
     ]
 
 
@@ -201,199 +215,31 @@ def percentile(values: Sequence[float], share: float) -> float:
     return round(ordered[max(0, -(-len(ordered) * share // 100).__int__() - 1)], 1)
 
 
-def _web_memory(base: str) -> float:
-    """Resident memory (MB) of the largest process of the server at `base`; 0 off Linux."""
-    port = base.rsplit(":", 1)[1]
-    largest = 0.0
+def _web_processes(base: str, file: str) -> Iterator[str]:
+    """This file in /proc of every process of the server at `base`; none off Linux."""
+    port = base.rsplit(":", 1)[1].encode()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             command = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"web" not in command or port.encode() not in command:
-                continue
-            status = (entry / "status").read_text()
+            if b"web" in command and port in command:
+                yield (entry / file).read_text()
         except OSError:
             continue
+
+
+def _web_memory(base: str) -> float:
+    """Resident memory (MB) of the largest process of the server at `base`; 0 off Linux."""
+    largest = 0.0
+    for status in _web_processes(base, "status"):
         rows = [row.split() for row in status.splitlines() if row.startswith("VmRSS")]
         largest = max([largest, *(int(row[1]) / 1000 for row in rows)])
     return round(largest, 1)
 
 
-# --------------------------------------------------------------------------------- in a browser
-BROWSER_CASES = 21
-FIRST_TARGET_MS, SWAP_TARGET_MS, SCROLL_TARGET, GROWTH_TARGET_MB = 1000, 150, 55, 100
-SCROLL = """async (seconds) => {
-  const press = (key) => document.dispatchEvent(
-    new KeyboardEvent("keydown", { key, code: key, bubbles: true }));
-  const next = () => new Promise(requestAnimationFrame);
-  const gaps = [];
-  let key = "ArrowDown", shown = 0, last = -1, before = await next();
-  const end = before + 1000 * seconds;
-  while (before < end) {
-    const { slice, count } = window.__viewer;
-    if (slice <= 0) key = "ArrowUp";
-    if (slice >= count - 1) key = "ArrowDown";
-    press(key);
-    const now = await next();
-    gaps.push(now - before);
-    before = now;
-    if (window.__viewer.shownSlice !== last) { shown += 1; last = window.__viewer.shownSlice; }
-  }
-  return { shown: shown / seconds, frames: gaps.length / seconds, gap: Math.max(...gaps) };
-}"""
-
-
-def browser_benchmark(title: str = "In the browser") -> Section:
-    """One reader at headless Chromium: first image, next case, scrolling, memory over 20 cases.
-
-    Raises UserError when Chromium or the browser driver is missing.
-    """
-    with (
-        site(readers=2, cases=BROWSER_CASES, shape=SHAPE) as (folder, password),
-        server.running(folder, workers=WORKERS, threads=THREADS) as base,
-        _chromium() as chromium,
-    ):
-        cold = [_first_image(chromium, base, password, warm=False) for _ in range(3)]
-        warm = [_first_image(chromium, base, password, warm=True) for _ in range(3)]
-        found = _read_all(chromium, base, password)
-    return Section(
-        title, _browser_measures(median(cold), median(warm), found), _browser_notes(found)
-    )
-
-
-@contextmanager
-def _chromium() -> Iterator[Any]:
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        raise UserError("The browser driver is missing: pip install playwright.") from None
-    path = next(
-        (p for p in (os.environ.get("READERSTUDY_CHROMIUM"), "/usr/bin/chromium",
-                     "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-         if p and Path(p).exists()), None,
-    )  # fmt: skip
-    if path is None:
-        raise UserError("No Chromium was found: install it or set READERSTUDY_CHROMIUM.")
-    with sync_playwright() as driver:
-        browser = driver.chromium.launch(
-            executable_path=path, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        try:
-            yield browser
-        finally:
-            browser.close()
-
-
-def _page(chromium: Any, base: str, password: str, number: int) -> Any:
-    """A fresh browser with an empty cache, signed in, consent given."""
-    robot = Robot(base)
-    robot.sign_in(f"bench-{number:02d}@example.org", password)
-    robot.enter(SLUG)
-    context = chromium.new_context(viewport={"width": 1280, "height": 953})
-    context.add_cookies(
-        [{"name": name, "value": value, "url": base} for name, value in robot.cookies.items()]
-    )
-    robot.close()
-    return context.new_page()
-
-
-def _until(page: Any, name: str, value: Any = True, seconds: float = 120) -> None:
-    deadline = time.monotonic() + seconds
-    while page.evaluate(f"() => window.__viewer?.{name} ?? null") != value:
-        if time.monotonic() > deadline:
-            raise UserError(f"The viewer did not come to {name} = {value!r} in {seconds:g} s.")
-        time.sleep(0.02)
-
-
-def _first_image(chromium: Any, base: str, password: str, *, warm: bool) -> float:
-    """Milliseconds from opening the reading page to the first picture on the screen.
-
-    Cold: nothing of the site is in the browser. Warm: the instructions page was read before, as
-    every reader's first visit goes; it has fetched the viewer. No frame is cached in either case.
-    """
-    page = _page(chromium, base, password, 1)
-    if warm:
-        page.goto(f"{base}/read/{SLUG}/instructions/", wait_until="load")
-        page.wait_for_timeout(3000)
-    page.goto(f"{base}/read/{SLUG}/case/")
-    _until(page, "ready")
-    opened: float = page.evaluate("() => window.__viewer.openedMs")
-    page.context.close()
-    return opened
-
-
-def _read_all(chromium: Any, base: str, password: str) -> dict[str, Any]:
-    """Read every case; returns times of the next case, scrolling and memory after each case."""
-    page = _page(chromium, base, password, 2)
-    page.goto(f"{base}/read/{SLUG}/case/")
-    found: dict[str, Any] = {"swaps": [], "memory": []}
-    for number in range(1, BROWSER_CASES + 1):
-        _until(page, "position", number)
-        _until(page, "loaded")
-        if number == 1:
-            found["load"] = page.evaluate("() => window.__viewer.loadMs")
-            found["backend"] = page.evaluate("() => window.__viewer.backend")
-            _until(page, "aheadLoaded")
-            found["scroll"] = page.evaluate(SCROLL, 3)
-        if number < BROWSER_CASES:
-            _until(page, "aheadLoaded")
-        page.keyboard.press("3")
-        found["memory"].append(_renderer_memory(page))
-        page.keyboard.press("Enter")
-        if number < BROWSER_CASES:
-            _until(page, "position", number + 1)
-            _until(page, "ready")
-            found["swaps"].append(page.evaluate("() => window.__viewer.swapMs"))
-    page.context.close()
-    return found
-
-
-def _renderer_memory(page: Any) -> float:
-    """Proportional memory (MB) of the page's process, garbage collected first; 0 off Linux."""
-    session = page.context.new_cdp_session(page)
-    session.send("HeapProfiler.collectGarbage")
-    session.detach()
-    browser = page.context.browser.new_browser_cdp_session()
-    processes = browser.send("SystemInfo.getProcessInfo")["processInfo"]
-    browser.detach()
-    largest = 0.0
-    for process in processes:
-        rollup = Path(f"/proc/{process['id']}/smaps_rollup")
-        if process["type"] != "renderer" or not rollup.exists():
-            continue
-        rows = [row.split() for row in rollup.read_text().splitlines() if row.startswith("Pss:")]
-        largest = max([largest, *(int(row[1]) / 1000 for row in rows)])
-    return round(largest, 1)
-
-
-def _browser_measures(cold: float, warm: float, found: dict[str, Any]) -> list[Measure]:
-    swap = median(found["swaps"])
-    slices = found["scroll"]["shown"]
-    # The first two cases fill the caches for the current case and the one ahead.
-    growth = found["memory"][-1] - found["memory"][1]
-    return [
-        Measure("First image, nothing cached", round(cold), "ms", f"< {FIRST_TARGET_MS}",
-                cold < FIRST_TARGET_MS),
-        Measure("First image, after the instructions page", round(warm), "ms",
-                f"< {FIRST_TARGET_MS}", warm < FIRST_TARGET_MS),
-        Measure("All slices of the first case", round(found["load"]), "ms"),
-        Measure("Next case, prefetched, from the key to the picture", round(swap), "ms",
-                f"< {SWAP_TARGET_MS}", swap < SWAP_TARGET_MS),
-        Measure("Slowest of the next cases", round(max(found["swaps"])), "ms"),
-        Measure("Scrolling", round(slices, 1), "slices a second", f"≥ {SCROLL_TARGET}",
-                slices >= SCROLL_TARGET),
-        Measure("Longest gap between two frames while scrolling",
-                round(found["scroll"]["gap"]), "ms"),
-        Measure("Memory of the page after the second case", found["memory"][1], "MB"),
-        Measure(f"Growth from the second to case {BROWSER_CASES}", round(growth, 1), "MB",
-                f"< {GROWTH_TARGET_MB}", growth < GROWTH_TARGET_MB),
-    ]  # fmt: skip
-
-
-def _browser_notes(found: dict[str, Any]) -> list[str]:
-    depth, rows, columns = SHAPE
-    return [
-        f"Headless Chromium, window 1280 x 953, {columns} x {rows} x {depth} voxels as JPEG-LS, "
-        f"painted by the {found['backend']}; server and browser share the machine.",
-        "First image: median of three fresh browsers. Next case: median of "
-        f"{len(found['swaps'])}. Scrolling: one slice per display frame for three seconds.",
-    ]
+def _web_cpu(base: str) -> float:
+    """Processor seconds that the server at `base` has used so far; 0 off Linux."""
+    ticks = 0
+    for stat in _web_processes(base, "stat"):
+        fields = stat.rsplit(")", 1)[1].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
