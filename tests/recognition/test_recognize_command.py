@@ -146,6 +146,26 @@ def test_how_a_file_stores_its_axes_does_not_matter(tmp_path, checkpoint):
     assert one.any()
 
 
+def test_an_organ_mask_bounds_what_is_found(tmp_path, checkpoint):
+    write_volume(tmp_path, "a", 1)
+    label = nib.load(tmp_path / "a_label.nii.gz")
+    half = (np.asarray(label.dataobj) > 0).astype(np.uint8)
+    half[16:] = 0
+    nib.save(nib.Nifti1Image(half, label.affine), tmp_path / "half.nii.gz")
+    extra = ("--threshold", "0.2", "--organ", "liver")
+    run(tmp_path / "a_ct.nii.gz", checkpoint, tmp_path / "all", *extra)
+    extra += ("--organ-mask", str(tmp_path / "half.nii.gz"))
+    run(tmp_path / "a_ct.nii.gz", checkpoint, tmp_path / "some", *extra)
+    everywhere, inside = (
+        np.asarray(nib.load(tmp_path / out / "a_ct" / "a_ct_mask.nii.gz").dataobj) > 0
+        for out in ("all", "some")
+    )
+    assert everywhere[19:].any()
+    assert inside.any()
+    assert not inside[18:].any()  # a voxel is 4 mm: one beside the mask may be left
+    assert not (inside & ~everywhere).any()
+
+
 @pytest.fixture(scope="module")
 def series(tmp_path_factory) -> Path:
     """The same kind of CT as a DICOM series."""
@@ -246,6 +266,9 @@ BAD = {
     "weights that are none": (("--checkpoint", __file__), "not a safetensors file"),
     "a threshold of 1": (("--threshold", "1"), "--threshold lies between"),
     "a window that does not fit": (("--window", "15"), "multiple of 8"),
+    "an organ it does not know": (("--organ", "kidney"), "knows no tumor of the kidney"),
+    "a mask of no organ": (("--organ-mask", "m.nii.gz"), "Say with --organ"),
+    "no mask": (("--organ", "liver", "--organ-mask", "/m.nii.gz"), "There is no mask file"),
     "no worker": (("--workers", "0"), "--workers is at least 1"),
 }
 

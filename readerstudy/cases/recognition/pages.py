@@ -55,15 +55,28 @@ def active_runs() -> QuerySet[RecognitionRun]:
 
 @dataclass(frozen=True)
 class Finding:
-    """A row of the table."""
+    """A row of the table; numbers are rounded here once, for the page and the viewer alike."""
 
     result: Recognition
     lesion: dict[str, Any]
 
     @property
+    def diameter(self) -> str:
+        return f"{self.lesion['diameter_mm']:.1f}"
+
+    @property
+    def volume(self) -> str:
+        return f"{self.lesion['volume_ml']:.2f}"
+
+    @property
+    def probability(self) -> str:
+        return f"{self.lesion['probability']:.2f}"
+
+    @property
     def center(self) -> str:
         """LPS position in mm."""
-        return ", ".join(f"{self.lesion[f'lps_{axis}_mm']:.0f}" for axis in "xyz")
+        places = (round(self.lesion[f"lps_{axis}_mm"]) for axis in "xyz")
+        return ", ".join(str(place).replace("-", "−") for place in places)
 
     @property
     def index(self) -> str:
@@ -145,15 +158,7 @@ def viewer_config(result: Recognition, finding: int) -> dict[str, Any]:
             "draft": None,
         },
         "findings": [
-            {
-                "number": row["lesion"],
-                "organ": row["organ"],
-                "diameter": row["diameter_mm"],
-                "volume": row["volume_ml"],
-                "probability": row["probability"],
-                "center": Finding(result, row).center,
-                "outline": outline,
-            }
+            _shown(Finding(result, row), outline)
             for row, outline in zip(result.lesions, outlines, strict=False)
         ],
         "left": max(0, len(result.lesions) - len(outlines)),
@@ -176,6 +181,18 @@ def viewer_config(result: Recognition, finding: int) -> dict[str, Any]:
         "listUrl": reverse("cases:recognition_run", args=[result.run_id]),
         "previousUrl": _address(before),
         "nextUrl": _address(after),
+    }
+
+
+def _shown(finding: Finding, outline: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "number": finding.lesion["lesion"],
+        "organ": finding.lesion["organ"],
+        "diameter": finding.diameter,
+        "volume": finding.volume,
+        "probability": finding.probability,
+        "center": finding.center,
+        "outline": outline,
     }
 
 

@@ -59,7 +59,7 @@ export class FindingsPanel {
     now.setAttribute("aria-current", "true");
     now.scrollIntoView({ block: "nearest" });
     const f = this.page.findings[at];
-    setText(this.live, `Finding ${f.number}: ${f.organ}, ${f.diameter.toFixed(1)} mm, center ${f.center} mm (L, P, S)`);
+    setText(this.live, `Finding ${f.number}: ${f.organ}, ${f.diameter} mm, center ${f.center} mm (L, P, S)`);
   }
 }
 
@@ -70,9 +70,9 @@ function row(finding, choose) {
     h("th", { scope: "row", class: "rv-number" },
       h("button", { type: "button", class: "rv-found-go", "aria-label": `Show finding ${number}` }, String(number))),
     h("td", {}, organ),
-    h("td", { class: "rv-number" }, diameter.toFixed(1)),
-    h("td", { class: "rv-number" }, volume.toFixed(2)),
-    h("td", { class: "rv-number" }, probability.toFixed(2)));
+    h("td", { class: "rv-number" }, diameter),
+    h("td", { class: "rv-number" }, volume),
+    h("td", { class: "rv-number" }, probability));
 }
 
 /** @param {string} label @param {string} key @param {() => void} onclick */

@@ -103,7 +103,7 @@
  * @property {string} nextUrl
  * @property {string} place         "3 of 40"
  *
- * @typedef {{number: number, organ: string, diameter: number, volume: number, probability: number, center: string, outline: PackedOutline}} Finding
+ * @typedef {{number: number, organ: string, diameter: string, volume: string, probability: string, center: string, outline: PackedOutline}} Finding
  *
  * @typedef {object} Findings       what the page of a network's findings gets: coordinators alone
  * @property {Case} case
