@@ -145,7 +145,8 @@ def _organ(options: dict[str, Any]) -> tuple[str, str]:
     mask = options["organ_mask"] or ""
     if mask and not organ:
         raise CasesError("Say with --organ what --organ-mask shows.")
-    return organ, mask
+    # whole, because with --queue it is read elsewhere
+    return organ, str(Path(mask).absolute()) if mask else ""
 
 
 def _sha256(spec: str) -> str:
