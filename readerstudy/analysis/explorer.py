@@ -241,7 +241,8 @@ def review_config(
                 "note": ". ".join(filter(None, [", ".join(answer.cues), answer.comment])),
             }
             for answer in selectors.answers_to(case)
-        ],
+        ]
+        + _machine_answers(case, results, labels),
         "scale": labels,
         "tools": {"mpr": True, "length": True, "hu": True},
         "rendering": protocol.rendering,
@@ -249,6 +250,25 @@ def review_config(
         "previousUrl": _review_url(trial, before, chosen),
         "nextUrl": _review_url(trial, ahead, chosen),
     }
+
+
+def _machine_answers(case: Case, results: dict[str, Any], labels: list[str]) -> list[Row]:
+    """What the machines in these results said of the case, after the readers."""
+    given, name = machines.ratings_of(case.trial), str(case)
+    rated = [(title, int(given[key, name])) for key, title in titles(results).items()
+             if (key, name) in given]  # fmt: skip
+    return [
+        {
+            "reader": title,
+            "rating": rating,
+            "label": labels[rating - 1],
+            "wrong": (rating > len(labels) // 2) != (case.truth.arm == "synthetic"),
+            "repeat": False,
+            "seconds": None,
+            "note": "machine",
+        }
+        for title, rating in rated
+    ]
 
 
 def _review_url(trial: Trial, name: str | None, chosen: Choice) -> str:

@@ -26,7 +26,7 @@ from recognition.engine.readers.view import View
 from .views import SPACING, arms, auc, lesion_view
 
 SMALL = cnn.Settings(shape=(8, 20, 20), step_mm=(5.0, 2.0, 2.0), width=4, most_steps=25)
-LONGER = replace(SMALL, most_steps=120)
+LONGER = replace(SMALL, most_steps=80)
 
 
 class Threshold:
