@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser
 from typing import Any
 
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         from readerstudy.celery import app
 
         hold_on()
+        # PyTorch would take every core for each job.
+        threads = max(1, (os.cpu_count() or 1) // options["concurrency"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         # The pool is forked from here: no connection may be shared with it.
         connections.close_all()
         app.worker_main(
