@@ -79,11 +79,16 @@ def machine() -> dict[str, Any]:
         "processor": cpu,
         "cores": os.cpu_count(),
         "memory_gib": round(memory, 1),
-        "load_before": [round(value, 2) for value in os.getloadavg()],
+        "load_before": load(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def load() -> list[float]:
+    """Processes that want to compute: means of 1, 5 and 15 minutes."""
+    return [round(value, 2) for value in os.getloadavg()]
 
 
 def as_markdown(suite: str, where: dict[str, Any], sections: list[Section]) -> str:
@@ -94,7 +99,8 @@ def as_markdown(suite: str, where: dict[str, Any], sections: list[Section]) -> s
         "",
         f"{where['processor']}, {where['cores']} cores, {where['memory_gib']} GiB, "
         f"{where['system']}, Python {where['python']}; "
-        f"load before the run {where['load_before'][0]}.",
+        f"load before the run {where['load_before'][0]}"
+        + (f", after it {where['load_after'][0]}." if "load_after" in where else "."),
     ]
     for section in sections:
         rows += [

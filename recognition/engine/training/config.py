@@ -81,7 +81,7 @@ class Data(Section):
 
 
 # The default is the quickest network of docs/benchmarks/recognition.md on a processor: a step takes
-# a fifth of the processor time of the next one's, and a whole CT stays within a minute and 2 GB.
+# a third of the processor time of the next one's, a whole CT under a minute of it and under 2 GB.
 class Network(Section):
     name: Literal["unet", "segresnet", "dynunet", "swinunetr"] = Field(
         default="unet", description="Architecture; `benchmark recognition` shows what each costs."

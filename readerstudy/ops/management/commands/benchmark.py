@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management.base import CommandParser
 
 from readerstudy.command import Command as Base
-from readerstudy.ops.benchmarks import SUITES, as_json, as_markdown, machine, run_suite
+from readerstudy.ops.benchmarks import SUITES, as_json, as_markdown, load, machine, run_suite
 from readerstudy.storage import atomic_write_bytes
 
 
@@ -26,6 +26,7 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         suite, where = options["suite"], machine()
         sections = run_suite(suite, options["only"], self.stdout.write)
+        where["load_after"] = load()
         text = as_markdown(suite, where, sections)
         self.stdout.write(text)
         if options["only"]:
