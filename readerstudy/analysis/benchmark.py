@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from typing import Any
@@ -26,10 +27,17 @@ JACKKNIFE = "The jackknife alone, AUC and d′"
 SHORTEST = 0.02
 
 
+#: The matrices are small: threads of linear algebra would mostly wait for each other, which counts
+#: as processor time.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
 def _child(*arguments: object) -> dict[str, Any]:
     """What `benchwork` measured in a fresh process."""
     command = [sys.executable, "-m", "readerstudy.analysis.benchwork", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=os.environ | ONE_THREAD, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(done.stderr.strip().splitlines()[-1])
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -62,7 +70,7 @@ def whole_benchmark(title: str = "A whole analysis") -> Section:
             f"{found['importing']:.1f} s more."
         )
     notes.append(
-        "Each in a process of its own. From the table of judgments to results.json with every "
+        "Each in a process of its own with one thread. From the table of judgments to results.json with every "
         "section: endpoints, all methods, bootstrap, permutation, agreement, mixed models, groups, "
         "order, times. Figures and pages are not in it."
     )
