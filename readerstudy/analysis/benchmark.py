@@ -70,9 +70,9 @@ def whole_benchmark(title: str = "A whole analysis") -> Section:
             f"{found['importing']:.1f} s more."
         )
     notes.append(
-        "Each in a process of its own with one thread. From the table of judgments to results.json with every "
-        "section: endpoints, all methods, bootstrap, permutation, agreement, mixed models, groups, "
-        "order, times. Figures and pages are not in it."
+        "Each in a process of its own with one thread. From the table of judgments to results.json "
+        "with every section: endpoints, all methods, bootstrap, permutation, agreement, mixed "
+        "models, groups, order, times. Figures and pages are not in it."
     )
     return Section(title, measures, notes)
 
@@ -100,7 +100,9 @@ def growth_benchmark(title: str = "How the time grows") -> Section:
         "Exponent 1: time proportional to the number of readings; 2: to its square. It is taken "
         "from the last doubling, where fixed costs weigh least. Mean of three simulated studies "
         "(how many steps a mixed model takes hangs on the data), the better of two runs of each. "
-        "Steps too short to measure are left out of the tables, not out of the sum."
+        "Steps too short to measure are left out of the tables, not out of the sum. What is "
+        "written down holds the kappa of every two readers, whose number grows with the square of "
+        "the readers."
     )
     return Section(title, measures, notes)
 

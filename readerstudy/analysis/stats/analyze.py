@@ -82,6 +82,7 @@ def analyze(
     for number, (key, words, compute) in enumerate(steps):
         progress(number, len(steps), words)
         found[key] = compute()
+    progress(len(steps), len(steps), "Writing down")
     result = {
         "schema": SCHEMA,
         "engine": ENGINE_VERSION,
