@@ -100,6 +100,23 @@ def test_a_machine_without_one_class_has_a_reason(judgments: Path) -> None:
     assert one.row.specificity.estimate == 0.0
 
 
+def test_a_machine_that_calls_every_case_real_has_no_interval_of_width_zero(
+    judgments: Path,
+) -> None:
+    import pandas as pd
+
+    readings = readings_of(judgments)
+    table = pd.DataFrame({"reader_id": "naive", "case_id": readings.cases, "score": -1.0})
+    (one,) = compare(readings, table)
+    found = {v.metric: v for v in one.versus}
+    for metric, value in (("sensitivity", 0.0), ("specificity", 1.0), ("balanced_accuracy", 0.5)):
+        assert found[metric].machine == value
+        assert found[metric].machine_ci95 is None
+        assert found[metric].reason == "the machine's value has no spread over the cases"
+        assert found[metric].difference.ci95 is not None, "readers have spread"
+    assert found["accuracy"].machine_ci95 is not None
+
+
 def test_the_command_sets_machines_beside_and_leaves_readers_alone(
     judgments: Path, machines: Path
 ) -> None:

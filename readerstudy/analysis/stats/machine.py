@@ -21,6 +21,8 @@ from readerstudy.analysis.stats.mrmc import ReaderValue
 from readerstudy.analysis.stats.readings import Readings
 from readerstudy.analysis.stats.types import FloatArray, Interval
 
+#: Half an interval below this is rounding.
+_ROUNDING = 1e-12
 METHOD = "Obuchowski-Rockette on machine minus reader, readers and cases random, Hillis df"
 
 
@@ -93,7 +95,9 @@ def model_vs_readers(
     interval = None
     if known and not np.isnan(own_left).any() and own_left.shape[1] > 1:
         half = float(stats.norm.ppf(0.975)) * sqrt(float(jackknife_covariance(own_left)[0, 0]))
-        interval = (own - half, own + half)
+        # Without spread (all cases of a class right, or all wrong) a width of zero would be a lie.
+        interval = (own - half, own + half) if half > _ROUNDING else None
+        reason = reason if interval else "the machine's value has no spread over the cases"
     return ModelVsReaders(
         name, METHOD, metric, spec.label, used.positive, int((~np.isnan(values)).sum()),
         used.n_cases, own if known else None, interval, by_reader,
