@@ -53,6 +53,9 @@ class Phantoms(Section):
     diameter_mm: tuple[float, float] = Field(
         default=(12.0, 30.0), description="Range of the lesions' diameters, log-uniform."
     )
+    labelled_diameter_mm: tuple[float, float] | None = Field(
+        default=None, description="The same of the labelled phantoms; `null`: as the others."
+    )
     spacing_mm: float = Field(default=4.0, ge=1, le=8, description="Voxel size, all axes.")
     noise_hu: float = Field(
         default=5.0,
@@ -152,7 +155,10 @@ class StudyConfig(Section):
             raise ValueError("give phantoms or lists of volumes, not both")
         if self.phantoms.labelled and self.training.data.organs != ("liver",):
             raise ValueError("the phantoms of a study have tumors of the liver only")
-        low, high = self.phantoms.diameter_mm
-        if not 0 < low <= high:
-            raise ValueError("phantoms.diameter_mm is reversed")
+        for low, high in (
+            self.phantoms.diameter_mm,
+            self.phantoms.labelled_diameter_mm or self.phantoms.diameter_mm,
+        ):
+            if not 0 < low <= high:
+                raise ValueError("a range of diameters of the phantoms is reversed")
         return self

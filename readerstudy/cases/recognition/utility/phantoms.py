@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from readerstudy.storage import atomic_dir, atomic_write_bytes
+from readerstudy.storage import atomic_write_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +44,9 @@ def make_phantoms(folder: Path, how: Phantoms, tell: Callable[[int, int], None])
         items = []
         for number in range(count):
             rng = np.random.default_rng([how.seed, kind, number])
-            items.append(_make(folder, f"{part}-{number + 1:02d}", rng, how, lesions))
+            name = f"{part}-{number + 1:02d}"
+            diameter = how.labelled_diameter_mm if part == "labelled" else None
+            items.append(_make(folder, name, rng, how, lesions, diameter or how.diameter_mm))
             done += 1
             tell(done, total)
         labels = {k: v for k, v in _LABELS.items() if lesions or k != "2"}
@@ -54,10 +57,13 @@ def make_phantoms(folder: Path, how: Phantoms, tell: Callable[[int, int], None])
 
 
 def _make(
-    folder: Path, name: str, rng: np.random.Generator, how: Phantoms, lesions: int
+    folder: Path,
+    name: str,
+    rng: np.random.Generator,
+    how: Phantoms,
+    lesions: int,
+    diameter_mm: tuple[float, float],
 ) -> dict[str, Any]:
-    import shutil
-
     import nibabel as nib
     import numpy as np
 
@@ -72,7 +78,7 @@ def _make(
         spacing=(mm, mm, mm),
         lesions=lesions,
         lesion_organs=("liver",),
-        diameter_mm=how.diameter_mm,
+        diameter_mm=diameter_mm,
         noise_hu=how.noise_hu,
     )
     liver = phantom.organs["liver"] | phantom.tumors
@@ -83,11 +89,10 @@ def _make(
     )
     label = liver.astype(np.uint8)
     label[phantom.tumors] = 2
-    if (folder / name).is_dir():
-        shutil.rmtree(folder / name)  # of other settings, or of a run that was killed
-    with atomic_dir(folder / name) as beside:
-        for part, values in (("ct", phantom.hu[cut]), ("label", label[cut])):
-            image = nib.Nifti1Image(values.transpose(2, 1, 0), np.diag([-mm, -mm, mm, 1.0]))
-            nib.save(image, beside / f"{name}_{part}.nii.gz")
+    # each file replaces an older one at once: several machines may start a study together
+    for part, values in (("ct", phantom.hu[cut]), ("label", label[cut])):
+        image = nib.Nifti1Image(values.transpose(2, 1, 0), np.diag([-mm, -mm, mm, 1.0]))
+        data = gzip.compress(image.to_bytes(), compresslevel=4, mtime=0)
+        atomic_write_bytes(folder / name / f"{name}_{part}.nii.gz", data)
     files = {key: f"{name}/{name}_{part}.nii.gz" for key, part in _FILES}
     return {**files, "patient": name}

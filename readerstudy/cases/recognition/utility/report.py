@@ -115,9 +115,11 @@ def methods(results: dict[str, Any]) -> list[str]:
     )
     if config["phantoms"]["labelled"]:
         p = config["phantoms"]
+        own = p["labelled_diameter_mm"]
+        large = f" of {own[0]:g} to {own[1]:g} mm" if own else ""
         phantoms = (
             f"The volumes are procedural CT phantoms of the abdomen ({p['labelled']} labelled "
-            f"with {p['labelled_lesions']} lesion(s) each, {p['hosts']} tumor-free hosts, "
+            f"with {p['labelled_lesions']} lesion(s){large} each, {p['hosts']} tumor-free hosts, "
             f"{p['test']} held out with up to {p['test_lesions']} lesions each, diameters "
             f"{p['diameter_mm'][0]:g} to {p['diameter_mm'][1]:g} mm); the lesions called real "
             "were grown in them by a recipe that no generator uses. Phantoms say that the "
