@@ -127,15 +127,42 @@ def test_the_deployment_guide_lists_every_setting_and_no_other() -> None:
     assert used - {"READERSTUDY_SECRET_KEY_FILE"} == listed
 
 
-def test_settings_fail_closed_without_a_secret_key() -> None:
-    done = subprocess.run(
-        [sys.executable, "manage.py", "check"],
+def without_key(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *words],
         cwd=ROOT,
-        env={"PATH": "/usr/bin:/bin"},
+        env={"PATH": "/usr/bin:/bin", "READERSTUDY_DATA_DIR": str(folder)},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "check",
+        "web",
+        "migrate",
+        "import_ct scan.nii.gz",
+        "synthesize --ct scans --organ liver --out made --queue cpu",
+        "segment_organs Chest --organ lung",
+    ],
+)
+def test_settings_fail_closed_without_a_secret_key(words: str, tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    done = without_key(*words.split(), folder=site)
     assert done.returncode == 2
     assert "READERSTUDY_SECRET_KEY is not set" in done.stderr
     assert "Traceback" not in done.stderr
+    assert not site.exists()
+
+
+def test_what_goes_from_files_to_files_needs_no_site(tmp_path: Path) -> None:
+    table = ROOT / "tests" / "analysis" / "data" / "vtt_demo.csv"
+    out = tmp_path / "report"
+    done = without_key("analyze", str(table), "--out", str(out), folder=tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    assert (out / "results.json").is_file()
+    assert not (tmp_path / "site" / "db.sqlite3").exists()
+    assert "--organ-mask" in without_key("import_ct", "--help", folder=tmp_path).stdout
