@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+from readerstudy.standalone import style_element
+
 from .document import Document, FigureBlock
 from .tree import plain
 
@@ -12,7 +14,6 @@ from .tree import plain
 def to_html(document: Document) -> bytes:
     """UTF-8; no script, no address of another file."""
     from django.template.loader import render_to_string
-    from django.utils.html import format_html
 
     images = {
         block.drawn.name: "data:image/svg+xml;base64,"
@@ -26,16 +27,5 @@ def to_html(document: Document) -> bytes:
         for block in section["blocks"]:
             if block["kind"] == "figure":
                 block["image"] = images[block["name"]]
-    css = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
-    # Our own file; as an element's content a style sheet must not be escaped.
-    style = format_html("<style>{}</style>", Css(css))
+    style = style_element(Path(__file__).with_name("report.css"))
     return render_to_string("report/report.html", {"report": tree, "style": style}).encode()
-
-
-class Css(str):
-    """Text of our own style sheet, which holds neither input nor markup."""
-
-    __slots__ = ()
-
-    def __html__(self) -> str:
-        return str(self)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.template.loader import render_to_string
 
 from readerstudy.cases.evaluation.tables import write_rows
+from readerstudy.standalone import style_element
 from readerstudy.storage import atomic_write_bytes
 
 from .figures import draw_all, measure_of, side_by_side
@@ -53,6 +54,7 @@ def write_report(
     page = render_to_string(
         "cases/utility/report.html",
         {
+            "style": style_element(Path(__file__).with_name("report.css")),
             "results": results,
             "methods": methods(results),
             "measure": measure_of(results),
