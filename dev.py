@@ -340,7 +340,7 @@ def pytest_arguments(extra: Sequence[str], cores: int) -> list[str]:
     if extra:
         return ["-m", "pytest", *extra]
     workers = min(cores, 4)
-    return ["-m", "pytest", "-n", str(workers), "--dist", "loadgroup"]
+    return ["-m", "pytest", "-n", str(workers), "--dist", "loadgroup", "--durations=25"]
 
 
 VIEWER = "viewer build"
